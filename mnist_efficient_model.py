@@ -39,6 +39,7 @@ import json
 import logging
 import math
 import os
+import pickle
 import platform
 import socket
 import statistics
@@ -46,6 +47,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -92,7 +94,7 @@ class Config:
     batch_size: int = 128  # images per optimizer step
     optimizer: str = "adamw"  # a name in OPTIMIZERS
     lr: float | None = None  # peak learning rate; None: the optimizer's own, from OPTIMIZERS
-    weight_decay: float = 0.05  # decoupled, on weights of two or more dimensions only
+    weight_decay: float = 0.0  # on all parameters; one epoch leaves no time to overfit
     warmup: float = 0.25  # share of the epoch in which the rate climbs to its peak; it then falls to zero
     label_smoothing: float = 0.1  # share of the target spread evenly over the classes
     rotation: float = 10.0  # degrees: each image turns by its own angle within +-rotation
@@ -248,16 +250,21 @@ def random_affine(n: int, config: Config, generator: torch.Generator) -> Tensor:
     return torch.stack([cos, -sin, x, sin, cos, y], dim=1).view(n, 2, 3)
 
 
+@cache
+def affine_basis(height: int, width: int, device: torch.device) -> Tensor:
+    """The sampling grids of the six unit matrices, (6, height * width * 2): any matrix's grid is a sum of them."""
+    unit = torch.eye(6, device=device).view(6, 2, 3)
+    return F.affine_grid(unit, [6, 1, height, width], align_corners=False).view(6, -1)
+
+
 def augment(pixels: Tensor, affine: Tensor) -> Tensor:
     """Warp each image of a batch (N, 28, 28) by its own matrix (N, 2, 3), bilinearly, with zeros from outside.
 
-    A matrix maps output to input coordinates, as in ``F.affine_grid(align_corners=False)``. That function spends more
-    time than the sampling itself on a batched product with a constant; as one matrix product it takes a fourteenth.
+    A matrix maps output to input coordinates, as in ``F.affine_grid(align_corners=False)``. That function would take
+    three times as long as the sampling itself; one product with its grids for the unit matrices gives the same.
     """
     n, height, width = pixels.shape
-    unit = torch.eye(6, device=pixels.device).view(6, 2, 3)
-    basis = F.affine_grid(unit, [6, 1, height, width], align_corners=False).view(6, -1)  # grids add up linearly
-    grid = (affine.view(n, 6) @ basis).view(n, height, width, 2)
+    grid = (affine.view(n, 6) @ affine_basis(height, width, pixels.device)).view(n, height, width, 2)
     return F.grid_sample(pixels.float().unsqueeze(1), grid, align_corners=False).squeeze(1)
 
 
@@ -304,13 +311,29 @@ def register(**overrides: Any) -> Callable[[Callable[[], nn.Module]], Callable[[
     return enter
 
 
+@contextlib.contextmanager
+def model_errors(name: str) -> Iterator[None]:
+    """Turn whatever a model raises while it is built or run into one line with exit status 3."""
+    try:
+        yield
+    except ChallengeError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise ChallengeError(f"model {name!r} could not be built or run: {reason}", MODEL_ERROR) from error
+
+
 def build_model(name: str) -> nn.Module:
-    """Build a fresh model by name: (N, 1, 28, 28) normalised float32 -> (N, 10) logits. ChallengeError 2 if unknown."""
+    """Build a fresh model by name: (N, 1, 28, 28) normalised float32 -> (N, 10) logits.
+
+    Raises ChallengeError: 2 for an unknown name, with the nearest ones, and 3 when building it fails.
+    """
     if name not in MODELS:
         near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "see --list-models"
         raise ChallengeError(f"unknown model {name!r}: {hint}", USAGE)
-    return MODELS[name].build()
+    with model_errors(name):
+        return MODELS[name].build()
 
 
 class ChannelsLast(nn.Module):
@@ -363,20 +386,16 @@ def efficient() -> nn.Module:
 
 # name -> (constructor, peak learning rate); the rate suits Config's batch size and was fitted on the hold-out
 OPTIMIZERS: dict[str, tuple[Callable[..., torch.optim.Optimizer], float]] = {
-    "adamw": (lambda groups, lr: torch.optim.AdamW(groups, lr, betas=(0.9, 0.95), fused=True), 0.04),
-    "sgd": (lambda groups, lr: torch.optim.SGD(groups, lr, momentum=0.85, nesterov=True, fused=True), 0.9),
+    "adamw": (partial(torch.optim.AdamW, betas=(0.9, 0.95), fused=True), 0.04),
+    "sgd": (partial(torch.optim.SGD, momentum=0.85, nesterov=True, fused=True), 0.9),
 }
 
 
 def build_optimizer(model: nn.Module, config: Config) -> torch.optim.Optimizer:
-    """The config's optimizer over a model's parameters; biases and normalisation scales are not decayed."""
+    """The config's optimizer over all of a model's trainable parameters."""
     construct, rate = OPTIMIZERS[config.optimizer]
     trained = [p for p in model.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in trained if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return construct([group for group in groups if group["params"]], rate if config.lr is None else config.lr)
+    return construct(trained, lr=rate if config.lr is None else config.lr, weight_decay=config.weight_decay)
 
 
 def one_cycle(done: float, warmup: float) -> float:
@@ -423,9 +442,8 @@ def train_one_epoch(
     optimizer = build_optimizer(model, config)
     peaks = [group["lr"] for group in optimizer.param_groups]
     steps = math.ceil(n / config.batch_size)
-    losses, hits = torch.zeros(2, steps, device=device)  # read about 25 times, so that the device is not held up
-    delivered = torch.zeros(n, dtype=torch.int32, device=device)
-    stretch, since, seen, curve, diverged_at = math.ceil(steps / 25), 0, 0, [], None
+    delivered, losses, hits, curve, diverged_at = [], [], [], [], None  # tensors, read seldom: the device runs ahead
+    stretch, since = math.ceil(steps / 25), 0
     model.train()
     synchronize(device)
     start = time.perf_counter()
@@ -437,22 +455,23 @@ def train_one_epoch(
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        seen += len(indices)
-        delivered.index_add_(0, indices, torch.ones_like(indices, dtype=torch.int32))
-        losses[step], hits[step] = loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+        delivered.append(indices)
+        losses.append(loss.detach())
+        hits.append((logits.detach().argmax(1) == labels).float().mean())
         if (step + 1) % stretch == 0 or step + 1 == steps:
-            recent = losses[since : step + 1]
+            recent = torch.stack(losses[since:])
             if not recent.isfinite().all():
                 diverged_at = since + int((~recent.isfinite()).nonzero()[0]) + 1
                 break
-            point = {"images": seen, "loss": recent.mean().item(), "accuracy": hits[since : step + 1].mean().item()}
-            curve.append(point)
+            accuracy = torch.stack(hits[since:]).mean().item()
+            curve.append({"images": sum(map(len, delivered)), "loss": recent.mean().item(), "accuracy": accuracy})
             since = step + 1
             if on_progress:
-                on_progress(**point)
+                on_progress(**curve[-1])
     synchronize(device)
     seconds = time.perf_counter() - start
-    return Epoch(seconds, seen, bool((delivered == 1).all()), diverged_at, curve)
+    times = torch.bincount(torch.cat(delivered), minlength=n)  # how often each image was delivered
+    return Epoch(seconds, int(times.sum()), bool((times == 1).all()), diverged_at, curve)
 
 
 # --- Evaluation and measures ------------------------------------------------------------------------------------------
@@ -489,7 +508,7 @@ def wilson_interval(share: float, n: int, z: float = 1.96) -> tuple[float, float
     """95 % score interval of a share observed in n trials (Wilson, 1927): honest near 0 and 1, unlike +-z*sigma."""
     centre = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
-    return centre - half, centre + half
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -634,19 +653,14 @@ def run(
     if on_cuda:
         torch.cuda.reset_peak_memory_stats(device)
     train, test = data.train.to(device), data.test.to(device)
-    with torch.random.fork_rng([device] if on_cuda else []), torch.backends.cudnn.flags(deterministic=True):
+    quiet_rng = torch.random.fork_rng([device] if on_cuda else [])
+    with quiet_rng, torch.backends.cudnn.flags(deterministic=True), model_errors(name):
         torch.manual_seed(seed)
-        try:
-            model = build_model(name).to(device)
-            epoch = train_one_epoch(model, train, config, seed, on_progress)
-            memory = peak_memory_mb(device)
-            scores = None if epoch.diverged_at else evaluate(model, test)
-            macs, (latency, throughput) = count_macs(model, device), time_forward(model, device)
-        except ChallengeError:
-            raise
-        except Exception as error:
-            reason = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ChallengeError(f"model {name!r} could not be built or run: {reason}", MODEL_ERROR) from error
+        model = build_model(name).to(device)
+        epoch = train_one_epoch(model, train, config, seed, on_progress)
+        memory = peak_memory_mb(device)
+        scores = None if epoch.diverged_at else evaluate(model, test)
+        macs, (latency, throughput) = count_macs(model, device), time_forward(model, device)
     result = Result(
         model=name, dataset=data.name, scored_on=data.scored_on, seed=seed, device=str(device),
         parameters=count_parameters(model), buffers=count_buffers(model),
@@ -718,11 +732,11 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
     when it is damaged, carries code, is no checkpoint of this script, or does not fit the model it names.
     """
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(io.BytesIO(Path(path).read_bytes()), map_location="cpu", weights_only=True)
     except OSError as error:
         raise ChallengeError(f"cannot read {path}: {error.strerror or error}", MACHINE_ERROR) from error
     except Exception as error:  # zip, pickle and tensor errors of many types
-        unsafe = "Weights only load failed" in str(error) and "not an allowed global" in str(error)
+        unsafe = isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower()
         what = "carries code, which is never run" if unsafe else "is damaged or no checkpoint"
         raise ChallengeError(f"{path} {what}: train again to make a new one", MODEL_ERROR) from error
     if not isinstance(checkpoint, dict) or checkpoint.get("format") != 1:

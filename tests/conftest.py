@@ -1,0 +1,58 @@
+"""What the tests share: small IDX files of digits that a network learns at once, in torchvision's layout."""
+
+from __future__ import annotations
+
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import mnist_efficient_model as challenge
+
+
+def write_idx(path: Path, array: np.ndarray) -> None:
+    """An independent writer of the IDX format: magic 0, 0, 8 (bytes), dimensions, big-endian sizes, data."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    path.write_bytes(header + array.astype(np.uint8).tobytes())
+
+
+def easy_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """n images whose class is the place of a bright bar, with noise: (n, 28, 28) and (n,) uint8."""
+    random = np.random.default_rng(seed)
+    labels = np.arange(n) % 10
+    images = random.integers(0, 60, (n, 28, 28))
+    for image, label in zip(images, labels, strict=True):
+        row, column = divmod(label, 5)
+        image[4 + 12 * row : 12 + 12 * row, 3 + 5 * column : 6 + 5 * column] = 250
+    return images.astype(np.uint8), labels.astype(np.uint8)
+
+
+@pytest.fixture
+def fashion_dir(tmp_path: Path) -> Path:
+    """A data folder with a small FashionMNIST (2,000 training and 500 test images), whose sums are not pinned."""
+    folder = tmp_path / "data" / "FashionMNIST" / "raw"
+    for seed, (split, n) in enumerate((("train", 2000), ("t10k", 500))):
+        images, labels = easy_digits(n, seed)
+        write_idx(folder / f"{split}-images-idx3-ubyte", images)
+        write_idx(folder / f"{split}-labels-idx1-ubyte", labels)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def command(capsys: pytest.CaptureFixture[str]):
+    """Run the script's command line in this process; returns (status, stdout, stderr)."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        try:
+            status = challenge.main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # argparse ends --help and --version this way
+            status = stop.code or 0
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return run
