@@ -34,29 +34,33 @@ import dataclasses
 import difflib
 import gzip
 import hashlib
+import importlib.util
 import io
+import itertools
 import json
-import logging
 import math
 import os
 import pickle
 import platform
 import socket
-import statistics
+import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
+
+import measures
+import report
+from measures import synchronize
+from report import percent, write_file
 
 __version__ = "1.0.0"
 
@@ -296,6 +300,8 @@ class ModelSpec(NamedTuple):
 
 
 MODELS: dict[str, ModelSpec] = {}
+# A stranger's model may lack the BatchNorm that stands a high rate, and may end in .view(), which wants plain strides.
+FILE_OVERRIDES = {"lr": 0.004, "batch_size": 64}
 
 
 def register(**overrides: Any) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
@@ -323,17 +329,64 @@ def model_errors(name: str) -> Iterator[None]:
         raise ChallengeError(f"model {name!r} could not be built or run: {reason}", MODEL_ERROR) from error
 
 
+def find_model(name: str) -> ModelSpec:
+    """The spec of a registered model, or of ``path/file.py[:NAME]``: a builder or nn.Module class in trusted code.
+
+    Without NAME the file's ``build_model`` is taken, else its only nn.Module class that maps a digit to ten outputs.
+    Raises ChallengeError: 2 for an unknown name, 3 when the file cannot be imported or has no such model.
+    """
+    if name in MODELS:
+        return MODELS[name]
+    path, _, wanted = name.partition(".py")
+    if not name.endswith(".py") and not wanted.startswith(":"):
+        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4)
+        hint = f"did you mean {' or '.join(near)}?" if near else "see --list-models"
+        raise ChallengeError(f"unknown model {name!r}: {hint}", USAGE)
+    file = Path(path + ".py").resolve()
+    if not file.is_file():
+        raise ChallengeError(f"no model file {path}.py", USAGE)
+    with model_errors(name), import_path(file.parent):
+        spec = importlib.util.spec_from_file_location(f"_model_{file.stem}", file)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[spec.name] = module
+        spec.loader.exec_module(module)
+        candidates = {wanted[1:] or "build_model": getattr(module, wanted[1:] or "build_model", None)}
+        if not wanted and not candidates["build_model"]:
+            own = {k: v for k, v in vars(module).items() if isinstance(v, type) and v.__module__ == spec.name}
+            candidates = {k: v for k, v in own.items() if issubclass(v, nn.Module) and reads_digits(v)}
+        if len(candidates) != 1 or not callable(next(iter(candidates.values()))):
+            found = f"has {', '.join(candidates)}" if len(candidates) > 1 else "has no model that reads digits"
+            raise ChallengeError(f"{file.name} {found}: name one, as in {path}.py:NAME", MODEL_ERROR)
+        return ModelSpec(next(iter(candidates.values())), FILE_OVERRIDES)
+
+
+@contextlib.contextmanager
+def import_path(folder: Path) -> Iterator[None]:
+    """Let a model's file import the modules beside it."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def reads_digits(build: Callable[[], nn.Module]) -> bool:
+    """Whether a class, called without arguments, makes a module from (2, 1, 28, 28) to (2, 10)."""
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            return tuple(build().eval()(torch.zeros(2, 1, SIDE, SIDE)).shape) == (2, CLASSES)
+    except Exception:  # a building block of the real model: it wants arguments or another input
+        return False
+
+
 def build_model(name: str) -> nn.Module:
     """Build a fresh model by name: (N, 1, 28, 28) normalised float32 -> (N, 10) logits.
 
     Raises ChallengeError: 2 for an unknown name, with the nearest ones, and 3 when building it fails.
     """
-    if name not in MODELS:
-        near = difflib.get_close_matches(name, MODELS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see --list-models"
-        raise ChallengeError(f"unknown model {name!r}: {hint}", USAGE)
+    spec = find_model(name)
     with model_errors(name):
-        return MODELS[name].build()
+        return spec.build()
 
 
 class ChannelsLast(nn.Module):
@@ -406,14 +459,6 @@ def one_cycle(done: float, warmup: float) -> float:
     return done / warmup if done < warmup else (1 - done) / (1 - warmup)
 
 
-def synchronize(device: torch.device) -> None:
-    """Wait until the device has done what it was given, so that a clock read next tells the truth."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    elif device.type == "mps":
-        torch.mps.synchronize()
-
-
 @dataclass(frozen=True)
 class Epoch:
     """What happened in one epoch, as the engine counted it."""
@@ -474,7 +519,7 @@ def train_one_epoch(
     return Epoch(seconds, int(times.sum()), bool((times == 1).all()), diverged_at, curve)
 
 
-# --- Evaluation and measures ------------------------------------------------------------------------------------------
+# --- Evaluation -------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -482,6 +527,7 @@ class Evaluation:
     accuracy: float  # share of all images classified rightly
     loss: float  # mean cross-entropy in nats, without label smoothing
     confusion: list[list[int]]  # [true class][predicted class], counts
+    confused: list[dict[str, Any]]  # the surest mistakes: index of the image, label, predicted class, confidence
 
     @property
     def per_class_accuracy(self) -> list[float | None]:
@@ -498,10 +544,17 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
 def evaluate(model: nn.Module, test: Split) -> Evaluation:
     """Score a model on every image of a split."""
     logits = predict(model, test.images)
-    pairs = test.labels * CLASSES + logits.argmax(1)
-    confusion = torch.bincount(pairs, minlength=CLASSES * CLASSES).view(CLASSES, CLASSES)
+    guess = logits.argmax(1)
+    confusion = torch.bincount(test.labels * CLASSES + guess, minlength=CLASSES * CLASSES).view(CLASSES, CLASSES)
     accuracy = confusion.diagonal().sum().item() / len(test.labels)
-    return Evaluation(accuracy, F.cross_entropy(logits, test.labels).item(), confusion.tolist())
+    sureness = torch.where(guess == test.labels, -1, logits.softmax(1).amax(1))
+    worst = sureness.topk(min(20, len(sureness))).indices.tolist()
+    confused = [
+        {"index": i, "label": int(test.labels[i]), "predicted": int(guess[i]), "confidence": float(sureness[i])}
+        for i in worst
+        if sureness[i] >= 0
+    ]
+    return Evaluation(accuracy, F.cross_entropy(logits, test.labels).item(), confusion.tolist(), confused)
 
 
 def wilson_interval(share: float, n: int, z: float = 1.96) -> tuple[float, float]:
@@ -523,41 +576,6 @@ def count_buffers(model: nn.Module) -> int:
     return sum(b.numel() for b in model.buffers() if b.is_floating_point() and id(b) not in statistics_)
 
 
-@torch.no_grad()
-def count_macs(model: nn.Module, device: torch.device) -> int:
-    """Multiply-accumulates of one image's forward pass: PyTorch's count of FLOPs, halved."""
-    model.eval()
-    with FlopCounterMode(display=False) as counter:
-        model(torch.zeros(1, 1, SIDE, SIDE, device=device))
-    return counter.get_total_flops() // 2
-
-
-@torch.no_grad()
-def time_forward(model: nn.Module, device: torch.device) -> tuple[float, float]:
-    """(median milliseconds for a batch of one on one thread, images per second at batch 1,000 on all threads)."""
-    logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)  # CUDA's compiler is none of our business
-    from torch.utils.benchmark import Timer
-
-    model.eval()
-    single, thousand = (torch.zeros(n, 1, SIDE, SIDE, device=device) for n in (1, 1000))
-    timer = Timer("model(x)", globals={"model": model, "x": single}, num_threads=1)
-    latency = timer.blocked_autorange(min_run_time=0.2).median * 1000
-    timer = Timer("model(x)", globals={"model": model, "x": thousand}, num_threads=torch.get_num_threads())
-    return latency, 1000 / timer.blocked_autorange(min_run_time=0.2).median
-
-
-def peak_memory_mb(device: torch.device) -> float | None:
-    """Most memory held at once so far: CUDA's own counter, else this process's resident set; None where unknown."""
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device) / 1e6
-    try:
-        import resource  # Unix only
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage speaks of bytes on macOS and of kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
-
-
 # --- The verdict ------------------------------------------------------------------------------------------------------
 
 
@@ -571,29 +589,41 @@ def versions() -> dict[str, str]:
     }
 
 
-@dataclass
-class Result:
-    """One run, in the order in which every report shows it. None: not measured."""
+def column(header: str, show: Callable[[Any], str]) -> Any:
+    """A Result field that the comparison table shows under ``header``."""
+    return field(metadata={"header": header, "show": show})
 
-    model: str
+
+@dataclass(kw_only=True)
+class Result:
+    """One run, in the order in which the JSON, the CSV and the table show it. None: not measured."""
+
+    model: str = column("model", str)
     dataset: str
     scored_on: str  # "test", or "holdout": then every test_... field speaks of the hold-out
     seed: int
     device: str
-    parameters: int
+    parameters: int = column("params", "{:,}".format)
     buffers: int
     images_seen: int
     train_images: int
     test_images: int
-    test_accuracy: float | None
+    test_accuracy: float | None = column("acc. %", lambda share: percent(share).removesuffix(" %"))
     accuracy_interval: tuple[float, float] | None  # 95 %, Wilson
     test_loss: float | None  # nats
     per_class_accuracy: list[float | None] | None
-    train_seconds: float
-    macs: int
-    latency_ms: float
-    throughput: float  # images per second
-    peak_memory_mb: float | None
+    train_seconds: float = column("train s", "{:.1f}".format)
+    macs: int = column("kMAC", lambda macs: f"{macs / 1000:,.0f}")  # of one inference
+    latency_ms: float = column("ms", "{:.2f}".format)  # batch of one, one thread, median
+    latency_p95_ms: float
+    throughput: float  # images per second at batch 1,000
+    peak_memory_mb: float | None  # the training process, PyTorch and data included
+    checkpoint_bytes: int  # of its tensors
+    accuracy_per_parameter: float | None
+    accuracy_per_second: float | None  # of training
+    training_joules: float | None  # CPU and GPU, from CodeCarbon
+    training_joules_method: str | None  # "measured" or "estimate"
+    inference_nj: float = column("nJ", "{:,.0f}".format)  # arithmetic at 45 nm, an estimate
     limits: dict[str, bool] = field(default_factory=dict)  # limit -> whether it holds
     violations: list[str] = field(default_factory=list)  # a sentence for each limit that does not
     passed: bool = False
@@ -602,8 +632,21 @@ class Result:
     diverged_at: int | None = None
     config: dict[str, Any] = field(default_factory=dict)
     confusion: list[list[int]] | None = None
+    confused: list[dict[str, Any]] | None = None
     curve: list[dict[str, float]] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=versions)
+
+    def plain(self) -> dict[str, Any]:
+        """JSON's own types, fields in order; what is not a finite number is None."""
+
+        def clean(value: Any) -> Any:
+            if isinstance(value, dict):
+                return {key: clean(item) for key, item in value.items()}
+            if isinstance(value, (list, tuple)):
+                return [clean(item) for item in value]
+            return None if isinstance(value, float) and not math.isfinite(value) else value
+
+        return clean(dataclasses.asdict(self))
 
 
 def violations(result: Result, limits: Limits) -> dict[str, str]:
@@ -626,11 +669,6 @@ def violations(result: Result, limits: Limits) -> dict[str, str]:
         seen = f"{result.images_seen:,} images delivered of {result.train_images:,}"
         broken["one_epoch"] = f"not exactly one epoch: {seen}, {'' if result.each_once else 'not '}each exactly once"
     return broken
-
-
-def percent(share: float) -> str:
-    """A share as per cent, never rounded up: 94.999 % must not read as 95."""
-    return f"{math.floor(share * 10_000 + 1e-9) / 100:.2f} %"
 
 
 def run(
@@ -657,21 +695,29 @@ def run(
     with quiet_rng, torch.backends.cudnn.flags(deterministic=True), model_errors(name):
         torch.manual_seed(seed)
         model = build_model(name).to(device)
-        epoch = train_one_epoch(model, train, config, seed, on_progress)
-        memory = peak_memory_mb(device)
+        with measures.EnergyMeter() as energy:
+            epoch = train_one_epoch(model, train, config, seed, on_progress)
+        memory = measures.peak_memory_mb(device)
         scores = None if epoch.diverged_at else evaluate(model, test)
-        macs, (latency, throughput) = count_macs(model, device), time_forward(model, device)
-    result = Result(
-        model=name, dataset=data.name, scored_on=data.scored_on, seed=seed, device=str(device),
-        parameters=count_parameters(model), buffers=count_buffers(model),
-        images_seen=epoch.images_seen, train_images=len(train.labels), test_images=len(test.labels),
-        test_accuracy=scores and scores.accuracy,
-        accuracy_interval=scores and wilson_interval(scores.accuracy, len(test.labels)),
-        test_loss=scores and scores.loss, per_class_accuracy=scores and scores.per_class_accuracy,
-        train_seconds=epoch.seconds, macs=macs, latency_ms=latency, throughput=throughput, peak_memory_mb=memory,
-        each_once=epoch.each_once, diverged_at=epoch.diverged_at, config=dataclasses.asdict(config),
-        confusion=scores and scores.confusion, curve=epoch.curve,
-    )  # fmt: skip
+        images = to_input(test.images[:1000])
+        latency, latency_p95, throughput = measures.time_forward(model, images)
+        result = Result(
+            model=name, dataset=data.name, scored_on=data.scored_on, seed=seed, device=str(device),
+            parameters=count_parameters(model), buffers=count_buffers(model),
+            images_seen=epoch.images_seen, train_images=len(train.labels), test_images=len(test.labels),
+            test_accuracy=scores and scores.accuracy,
+            accuracy_interval=scores and wilson_interval(scores.accuracy, len(test.labels)),
+            test_loss=scores and scores.loss, per_class_accuracy=scores and scores.per_class_accuracy,
+            train_seconds=epoch.seconds, macs=measures.count_macs(model, images[:1]),
+            latency_ms=latency, latency_p95_ms=latency_p95, throughput=throughput, peak_memory_mb=memory,
+            checkpoint_bytes=sum(t.numel() * t.element_size() for t in model.state_dict().values()),
+            accuracy_per_parameter=scores and scores.accuracy / max(1, count_parameters(model)),
+            accuracy_per_second=scores and scores.accuracy / epoch.seconds,
+            training_joules=energy.joules, training_joules_method=energy.method,
+            inference_nj=measures.inference_energy_nj(model, images),
+            each_once=epoch.each_once, diverged_at=epoch.diverged_at, config=dataclasses.asdict(config),
+            confusion=scores and scores.confusion, confused=scores and scores.confused, curve=epoch.curve,
+        )  # fmt: skip
     broken = violations(result, limits)
     result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
     result.violations, result.passed = list(broken.values()), not broken
@@ -680,38 +726,10 @@ def run(
 
 def recipe(name: str, **changes: Any) -> Config:
     """The Config a model is trained with: the shared one, the model's overrides, then ``changes``."""
-    overrides = MODELS[name].overrides if name in MODELS else {}
-    return dataclasses.replace(Config(), **{**overrides, **changes})
+    return dataclasses.replace(Config(), **{**find_model(name).overrides, **changes})
 
 
-# --- Files: each appears whole or not at all --------------------------------------------------------------------------
-
-
-def write_file(path: Path, content: bytes | str) -> None:
-    """Write under a temporary name, then rename; ChallengeError (status 4) when the disk or folder won't have it."""
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            scratch.write_bytes(content.encode() if isinstance(content, str) else content)
-            os.replace(scratch, path)
-        finally:
-            scratch.unlink(missing_ok=True)
-    except OSError as error:
-        raise ChallengeError(f"cannot write {path}: {error.strerror or error}", MACHINE_ERROR) from error
-
-
-def plain(result: Result) -> dict[str, Any]:
-    """A result as JSON's own types, fields in order; what is not a finite number is None."""
-
-    def clean(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: clean(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [clean(item) for item in value]
-        return None if isinstance(value, float) and not math.isfinite(value) else value
-
-    return clean(dataclasses.asdict(result))
+# --- Checkpoints ------------------------------------------------------------------------------------------------------
 
 
 def save_checkpoint(path: Path, model: nn.Module, result: Result, limits: Limits) -> None:
@@ -720,7 +738,7 @@ def save_checkpoint(path: Path, model: nn.Module, result: Result, limits: Limits
         raise ValueError(f"only passing models are saved: {'; '.join(result.violations)}")
     content = io.BytesIO()  # first into memory: on a full disk torch's own writer aborts without an OSError
     state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-    record = {"limits": dataclasses.asdict(limits), "result": plain(result), "versions": result.versions}
+    record = {"limits": dataclasses.asdict(limits), "result": result.plain(), "versions": result.versions}
     torch.save({"format": 1, "model": result.model, "state_dict": state, **record}, content)
     write_file(path, content.getvalue())
 
@@ -748,91 +766,6 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, dict[str, Any]]:
         reason = f"{path} does not fit the model {checkpoint['model']!r} of version {__version__}"
         raise ChallengeError(f"{reason}: train again to make a new one", MODEL_ERROR) from error
     return model.eval(), checkpoint
-
-
-# --- The report -------------------------------------------------------------------------------------------------------
-
-
-def mark(held: bool) -> str:
-    """PASS or FAIL, coloured on a terminal unless NO_COLOR is set (https://no-color.org)."""
-    word = "PASS" if held else "FAIL"
-    plain_text = os.environ.get("NO_COLOR") or not sys.stdout.isatty()
-    return word if plain_text else f"\033[{32 if held else 31}m{word}\033[0m"
-
-
-def report(result: Result, limits: Limits) -> str:
-    """The RESULTS block of one run."""
-    accuracy = "not measured"
-    if result.test_accuracy is not None and result.accuracy_interval:
-        low, high = (100 * bound for bound in result.accuracy_interval)
-        accuracy = f"{percent(result.test_accuracy)} ({low:.2f}-{high:.2f})"
-    held = {limit: mark(holds) for limit, holds in result.limits.items()}
-    once = "each once" if result.each_once else "not each once"
-    scored = "Test accuracy" if result.scored_on == "test" else "Hold-out accuracy"
-    rows = [
-        ("RESULTS", "required", "achieved", ""),
-        ("Parameters", f"< {limits.parameters:,}", f"{result.parameters:,}", held["parameters"]),
-        (scored, f">= {percent(limits.accuracy)}", accuracy, held["accuracy"]),
-        ("One epoch", f"{result.train_images:,} images", f"{result.images_seen:,}, {once}", held["one_epoch"]),
-        ("Training time", "", f"{result.train_seconds:.2f} s", ""),
-        ("Checkpoint", "", result.checkpoint or "none saved", ""),
-    ]
-    lines = [f"{name:<18}{required:<16}{achieved:<26}{verdict}".rstrip() for name, required, achieved, verdict in rows]
-    return "\n".join(lines + [f"  {sentence}" for sentence in result.violations])
-
-
-def summarise(results: Sequence[Result]) -> dict[str, Any]:
-    """Mean, standard deviation, min and max over runs; a figure that no run measured is None."""
-    accuracies = [r.test_accuracy for r in results if r.test_accuracy is not None]
-    return {
-        "runs": len(results),
-        "passed": sum(r.passed for r in results),
-        "accuracy_mean": statistics.fmean(accuracies) if accuracies else None,
-        "accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        "accuracy_min": min(accuracies, default=None),
-        "accuracy_max": max(accuracies, default=None),
-        "train_seconds_median": statistics.median(r.train_seconds for r in results),
-    }
-
-
-def one_line(result: Result) -> str:
-    accuracy = "no accuracy" if result.test_accuracy is None else percent(result.test_accuracy)
-    verdict = "; ".join([mark(result.passed), *result.violations])
-    return f"{result.model}, seed {result.seed}: {accuracy} in {result.train_seconds:.2f} s  {verdict}"
-
-
-def report_summary(results: Sequence[Result]) -> str:
-    s = summarise(results)
-    if s["accuracy_mean"] is None:
-        return f"{s['runs']} runs, none measured; 0 passed"
-    figures = ", ".join(f"{key} {100 * s['accuracy_' + key]:.2f} %" for key in ("mean", "min", "max"))
-    return f"{s['passed']} of {s['runs']} runs passed; accuracy {figures}; median {s['train_seconds_median']:.2f} s"
-
-
-@contextlib.contextmanager
-def progress(total: int, label: str, quiet: bool) -> Iterator[Callable[[int, float, float], None] | None]:
-    """Yield a callback for train_one_epoch: one live line on a terminal, else a plain line each quarter; on stderr."""
-    if quiet:
-        yield None
-    elif sys.stderr.isatty():
-        with tqdm(total=total, desc=label, unit=" images", leave=False, ncols=80) as bar:
-
-            def update(images: int, loss: float, accuracy: float) -> None:
-                bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.1%}", refresh=False)
-                bar.update(images - bar.n)
-
-            yield update
-    else:
-        quarters = iter((0.25, 0.5, 0.75, 1.0))
-        target = next(quarters)
-
-        def write_line(images: int, loss: float, accuracy: float) -> None:
-            nonlocal target
-            if images >= target * total:
-                sys.stderr.write(f"{label}: {images:,} of {total:,} images, loss {loss:.3f}, accuracy {accuracy:.1%}\n")
-                target = next((q for q in quarters if q * total > images), math.inf)
-
-        yield write_line
 
 
 # --- The command line -------------------------------------------------------------------------------------------------
@@ -868,7 +801,8 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "4 data or machine",
     )
     add = parser.add_argument
-    add("--model", default="efficient", metavar="NAME", help="which network (default: efficient)")
+    add("--model", default="efficient", metavar="NAME",
+        help="a name from --list-models, anybody's FILE.py[:NAME], or all (default: efficient)")  # fmt: skip
     add("--dataset", default="auto", choices=("auto", *DATASETS), help="default: auto")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
     add("--seed", type=positive(int, zero=True), default=0, metavar="N", help="of weights, order, warps (default: 0)")
@@ -877,8 +811,10 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--batch-size", type=positive(int), metavar="N", help="images per step (default: the model's own)")
     add("--lr", type=positive(float), metavar="X", help="peak learning rate (default: the optimizer's own)")
     add("--optimizer", choices=tuple(OPTIMIZERS), help="default: the model's own")
-    add("--holdout", type=positive(int, zero=True), default=0, metavar="N",
-        help="train on all but the last N training images and score on those, for tuning; saves nothing")  # fmt: skip
+    add("--holdout", type=positive(int, zero=True), metavar="N",
+        help="train on all but the last N training images, score on those, save nothing: for tuning")  # fmt: skip
+    add("--sweep", action="append", default=[], metavar="KEY=V1,V2,...",
+        help="repeatable: try a grid of settings, on a hold-out of 10,000 unless --holdout says otherwise")  # fmt: skip
     add("--results-dir", default="results", metavar="DIR", help="where runs write (default: results/)")
     add("--json", action="store_true", help="print one JSON document on stdout, all else on stderr")
     add("--quiet", action="store_true", help="no progress; one line per run")
@@ -903,60 +839,172 @@ def list_models() -> str:
     return "\n".join(f"{name:<26}{parameters:>9,}  {summary}" for name, parameters, summary in rows)
 
 
-def command(arguments: argparse.Namespace) -> int:
+def train_seeds(
+    name: str, data: Dataset, config: Config, arguments: argparse.Namespace, save: bool
+) -> Iterator[dict[str, Any]]:
+    """Train, judge and yield a run per seed; of several seeds the first is saved if it passes, not the luckiest."""
+    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+        with report.progress(len(data.train.labels), f"{name}, seed {seed}", arguments.quiet) as on_progress:
+            result, model = run(name, data, config, seed, pick_device(arguments.device), Limits(), on_progress)
+        if save and result.passed and seed == arguments.seed:
+            path = Path(arguments.results_dir, f"{Path(name).name.replace(':', '-')}.pth")
+            result.checkpoint = str(path)
+            save_checkpoint(path, model, result, Limits())
+        yield result.plain()
+
+
+def train_one(data: Dataset, config: Config, arguments: argparse.Namespace, say: TextIO) -> int:
+    """The main job: one model, one seed or several."""
+    name, on_test, parameters = (
+        arguments.model,
+        data.scored_on == "test",
+        count_parameters(build_model(arguments.model)),
+    )
+    if not arguments.quiet:
+        under = "under" if parameters < Limits.parameters else "NOT under"
+        test = "test images" if on_test else "hold-out images of the training set"
+        print(f"Model    {name}, {parameters:,} parameters: {under} {Limits.parameters:,}", file=say)
+        print(
+            f"Data     {data.name}, {len(data.train.labels):,} training and {len(data.test.labels):,} {test}", file=say
+        )
+        print(f"Device   {pick_device(arguments.device)}, seed {arguments.seed}\n", file=say, flush=True)
+    runs = []
+    for done in train_seeds(name, data, config, arguments, save=on_test):
+        runs.append(done)
+        single = arguments.seeds == 1 and not arguments.quiet
+        print(report.results_block(done, Limits()) if single else report.one_line(done), file=say, flush=True)
+    document = runs[0] if len(runs) == 1 else {"runs": runs, "summary": report.summarise(runs)}
+    if len(runs) > 1:
+        print(report.summary_line(runs), file=say)
+    if on_test:
+        path = Path(arguments.results_dir, f"{Path(name).name.replace(':', '-')}.json")
+        write_file(path, json.dumps(document, indent=1) + "\n")
+    if arguments.json:
+        print(json.dumps(document))
+    return OK if all(done["passed"] for done in runs) else LIMIT_BROKEN
+
+
+def train_all(data: Dataset, argv: Sequence[str], arguments: argparse.Namespace, say: TextIO) -> int:
+    """Every registered model, each by this script in a process of its own, so that none can hurt or help another."""
+    runs: list[dict[str, Any]] = []
+    failures: dict[str, str] = {}
+    for i, name in enumerate(MODELS, 1):
+        command_line = [sys.executable, __file__, *argv, "--model", name, "--json", "--quiet"]
+        child = subprocess.run(command_line, capture_output=True, text=True)
+        label = f"[{i}/{len(MODELS)}] "
+        if child.returncode in (OK, LIMIT_BROKEN) and child.stdout:
+            document = json.loads(child.stdout)
+            mine = document.get("runs", [document])
+            runs += mine
+            line = report.one_line(mine[0]) if len(mine) == 1 else f"{name}: {report.summary_line(mine)}"
+        else:
+            told = child.stderr.strip().splitlines()
+            failures[name] = told[-1] if told else f"ended with status {child.returncode} and said nothing"
+            line = f"{name}: {failures[name]}"
+        print(label + line, file=sys.stderr if arguments.quiet else say, flush=True)
+    if runs:
+        columns = [(f.name, f.metadata["header"], f.metadata["show"]) for f in dataclasses.fields(Result) if f.metadata]
+        report.write_comparison(
+            Path(arguments.results_dir), runs, failures, columns, Limits(), data.test.images.numpy()
+        )
+        print("\n" + report.aligned(report.table(runs, columns)), file=say)
+        print(f"\nplots and report.html are in {arguments.results_dir}", file=say)
+    if arguments.json:
+        summary = {group[0]["model"]: report.summarise(group) for group in report.grouped(runs)}
+        print(json.dumps({"runs": runs, "summary": summary, "failures": failures}))
+    judged = [done for done in runs if done["model"] in ("efficient", "lightweight")]
+    if failures.keys() & {"efficient", "lightweight"}:
+        return MODEL_ERROR
+    return OK if all(done["passed"] for done in judged) else LIMIT_BROKEN
+
+
+def parse_sweep(settings: Sequence[str]) -> dict[str, list[Any]]:
+    """``["lr=0.01,0.1", "optimizer=adamw,sgd"]`` -> the values of each Config field; ChallengeError 2 if it is none."""
+    grid: dict[str, list[Any]] = {}
+    for setting in settings:
+        key, _, values = setting.partition("=")
+        if key not in Config.__dataclass_fields__ or not values:
+            keys = ", ".join(Config.__dataclass_fields__)
+            raise ChallengeError(f"--sweep {setting}: expected KEY=V1,V2,... with KEY one of {keys}", USAGE)
+        kind = {"batch_size": positive(int), "lr": positive(float), "optimizer": str}.get(
+            key, positive(float, zero=True)
+        )
+        try:
+            grid[key] = [kind(value) for value in values.split(",")]
+        except argparse.ArgumentTypeError as error:
+            raise ChallengeError(f"--sweep {setting}: {error}", USAGE) from error
+        if key == "optimizer" and not set(grid[key]) <= OPTIMIZERS.keys():
+            raise ChallengeError(f"--sweep {setting}: optimizers are {', '.join(OPTIMIZERS)}", USAGE)
+    return grid
+
+
+def sweep(data: Dataset, config: Config, grid: dict[str, list[Any]], arguments: argparse.Namespace, say: TextIO) -> int:
+    """A grid of settings for one model: table, CSV and heat map, scored on the hold-out unless told otherwise."""
+    runs = []
+    for values in itertools.product(*grid.values()):
+        changed = dict(zip(grid, values, strict=True))
+        for done in train_seeds(arguments.model, data, dataclasses.replace(config, **changed), arguments, save=False):
+            runs.append({**changed, **done})
+            print(f"{changed}  {report.one_line(done)}", file=say, flush=True)
+    groups = report.grouped(runs, key=lambda done: tuple(done[key] for key in grid))
+    groups.sort(key=lambda group: -(report.summarise(group)["accuracy_mean"] or 0))
+    rows = [[*grid, "mean %", "std", "min %", "runs", "train s"]]
+    for group in groups:
+        s = report.summarise(group)
+        accuracies = [
+            "" if s[f"accuracy_{k}"] is None else f"{100 * s[f'accuracy_{k}']:.2f}" for k in ("mean", "std", "min")
+        ]
+        settings = [str(group[0][key]) for key in grid]
+        rows.append([*settings, *accuracies, str(s["runs"]), f"{s['train_seconds_median']:.2f}"])
+    print(f"\n{report.aligned(rows)}\nscored on the {data.scored_on.replace('out', '-out')} images", file=say)
+    folder = Path(arguments.results_dir)
+    report.write_csv(folder / "sweep.csv", runs, {})
+    write_file(
+        folder / "sweep.png",
+        report.sweep_heat_map(report.grouped(runs, lambda r: tuple(r[k] for k in grid)), list(grid)),
+    )
+    if arguments.json:
+        print(json.dumps({"runs": runs, "summary": [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]}))
+    return OK
+
+
+def command(argv: Sequence[str]) -> int:
     """Do what the command line asks; returns the exit status."""
+    arguments = parse_arguments(argv)
     say = sys.stderr if arguments.json else sys.stdout
     if arguments.list_models:
         print(list_models())
         return OK
-    name, limits, results_dir = arguments.model, Limits(), Path(arguments.results_dir)
-    build_model(name)  # an unknown name is told before any waiting
+    every = arguments.model == "all"
+    if every and arguments.sweep:
+        raise ChallengeError("--sweep takes one model, not all", USAGE)
     changes = {key: getattr(arguments, key) for key in ("batch_size", "lr", "optimizer")}
-    config = recipe(name, **{key: value for key, value in changes.items() if value is not None})
-    device = pick_device(arguments.device)
-    data = load_dataset(arguments.dataset, arguments.data_dir, arguments.holdout)
-    images = len(data.train.labels)
-    if config.batch_size > images:
-        raise ChallengeError(f"--batch-size {config.batch_size:,}: there are only {images:,} images", USAGE)
-    if data.scored_on == "test":
-        write_file(results_dir / ".writable", "")  # told before the training, not after it
-        (results_dir / ".writable").unlink()
-    if not arguments.quiet:
-        parameters = count_parameters(build_model(name))
-        under = "under" if parameters < limits.parameters else "NOT under"
-        test = "hold-out images of the training set" if arguments.holdout else "test images"
-        print(f"Model    {name}, {parameters:,} parameters: {under} {limits.parameters:,}", file=say)
-        print(f"Data     {data.name}, {images:,} training and {len(data.test.labels):,} {test}", file=say)
-        print(f"Device   {device}, seed {arguments.seed}\n", file=say, flush=True)
-    results = []
-    for seed in range(arguments.seed, arguments.seed + arguments.seeds):
-        with progress(images, f"{name}, seed {seed}", arguments.quiet) as on_progress:
-            result, model = run(name, data, config, seed, device, limits, on_progress)
-        if result.passed and data.scored_on == "test" and not results:  # of several seeds the first, not the luckiest
-            path = results_dir / f"{name}.pth"
-            result.checkpoint = str(path)
-            save_checkpoint(path, model, result, limits)
-        results.append(result)
-        single = arguments.seeds == 1 and not arguments.quiet
-        print(report(result, limits) if single else one_line(result), file=say, flush=True)
-    if arguments.seeds > 1:
-        print(report_summary(results), file=say)
-    runs = [plain(result) for result in results]
-    document = json.dumps(runs[0] if len(runs) == 1 else {"runs": runs, "summary": summarise(results)}, indent=2)
-    if data.scored_on == "test":
-        write_file(results_dir / f"{name}.json", document + "\n")
-    if arguments.json:
-        print(document)
-    return OK if all(result.passed for result in results) else LIMIT_BROKEN
+    config = recipe("efficient" if every else arguments.model, **{k: v for k, v in changes.items() if v is not None})
+    grid = parse_sweep(arguments.sweep)  # what is wrong is told before any waiting: here, and in the next lines
+    pick_device(arguments.device)
+    holdout = arguments.holdout if arguments.holdout is not None else 10_000 if arguments.sweep else 0
+    data = load_dataset(arguments.dataset, arguments.data_dir, holdout)
+    largest, images = max(config.batch_size, *grid.get("batch_size", [0])), len(data.train.labels)
+    if largest > images:
+        raise ChallengeError(f"--batch-size {largest:,}: there are only {images:,} images", USAGE)
+    if not holdout or every or arguments.sweep:
+        write_file(Path(arguments.results_dir, ".writable"), "")
+        Path(arguments.results_dir, ".writable").unlink()
+    if every:
+        return train_all(data, argv, arguments, say)
+    return sweep(data, config, grid, arguments, say) if grid else train_one(data, config, arguments, say)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of raising."""
     try:
-        return command(parse_arguments(argv))
+        return command(sys.argv[1:] if argv is None else argv)
     except ChallengeError as error:
-        print(f"mnist_efficient_model.py: error: {error}", file=sys.stderr)
-        return error.status
+        message, status = str(error), error.status
+    except OSError as error:
+        message, status = f"cannot write {error.filename or 'the results'}: {error.strerror or error}", MACHINE_ERROR
+    print(f"mnist_efficient_model.py: error: {message}", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":
