@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 # /// script
 # requires-python = ">=3.10"
-# dependencies = ["torch>=2.6", "torchvision>=0.21", "numpy>=1.26", "tqdm>=4.60"]
+# dependencies = [
+#   "torch>=2.6", "torchvision>=0.21", "numpy>=1.26", "tqdm>=4.60", "matplotlib>=3.8", "snntorch>=0.9",
+# ]
 # ///
 """The efficient-MNIST challenge: fewer than 25,000 parameters, at least 95 % accuracy, exactly one augmented epoch.
 
@@ -432,6 +434,323 @@ def efficient() -> nn.Module:
         nn.Linear(32, 64),
         nn.ReLU(inplace=True),
         nn.Linear(64, CLASSES),
+    )
+
+
+class Residual(nn.Sequential):
+    """x + f(x), f being the layers in a row (He et al., "Identity Mappings in Deep Residual Networks", 2016)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + super().forward(x)
+
+
+class Neurons(nn.Module):
+    """Single-weight neurons: each scales one feature by one learned weight and adds a bias, 2 parameters a neuron.
+
+    (..., *shape) -> (..., *shape) before the activation, which follows as a layer of its own.
+    """
+
+    def __init__(self, *shape: int) -> None:
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(shape)), nn.Parameter(torch.zeros(shape))
+
+    def forward(self, features: Tensor) -> Tensor:
+        return torch.addcmul(self.bias, features, self.weight)
+
+
+class ClassSums(nn.Module):
+    """A read-out with no parameter: each class sums up a tenth of the channels over all places -> (N, 10)."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels  # which dimension they are
+
+    def forward(self, features: Tensor) -> Tensor:
+        groups = features.movedim(self.channels, 1).unflatten(1, (CLASSES, -1)).flatten(2)
+        return groups.sum(-1) / math.sqrt(groups.shape[-1])
+
+
+class Patches(nn.Unfold):
+    """Overlapping patches as a sequence, each with its own learned place added: (N, 1, H, W) -> (N, L, pixels)."""
+
+    def __init__(self, length: int, kernel: tuple[int, int], **geometry: Any) -> None:
+        super().__init__(kernel, **geometry)
+        self.place = nn.Parameter(0.02 * torch.randn(length, math.prod(kernel)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).transpose(1, 2) + self.place
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention over a sequence: (N, L, C) -> (N, L, C) (Vaswani et al., 2017)."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv, self.out = nn.Linear(width, 3 * width, bias=False), nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)  # each (N, heads, L, C/heads)
+        return self.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class SpatialAttention(nn.Module):
+    """Weight each place of a map by a gate in 0-1 computed from its channels' mean and maximum.
+
+    Source: Woo et al., "CBAM: Convolutional Block Attention Module", 2018.
+    """
+
+    def __init__(self, kernel: int = 7) -> None:
+        super().__init__()
+        self.gate = nn.Conv2d(2, 1, kernel, padding=kernel // 2)
+
+    def forward(self, maps: Tensor) -> Tensor:  # (N, C, H, W)
+        return maps * self.gate(torch.cat([maps.mean(1, True), maps.amax(1, True)], 1)).sigmoid()
+
+
+class Mixture(nn.Module):
+    """Experts side by side, each one's answer weighted by a softmax router: (N, C, H, W) -> (N, C, H, W)."""
+
+    def __init__(self, channels: int, experts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.router, self.experts = nn.Conv2d(channels, len(experts), 1), nn.ModuleList(experts)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        shares = self.router(maps).softmax(1).split(1, dim=1)  # per place
+        return sum(share * expert(maps) for share, expert in zip(shares, self.experts, strict=True))
+
+
+@register(lr=0.015, batch_size=64)
+def lightweight() -> nn.Module:
+    """Single-weight neurons with attention: a neuron scales one feature by one weight, so they meet in attention alone.
+
+    The neurons are this challenge's own idea taken at its word, the attention is Vaswani et al., "Attention Is All You
+    Need", 2017, over image patches as in Dosovitskiy et al., "An Image Is Worth 16x16 Words", 2020. The only weight
+    matrices are attention's four projections: the pixels of a patch are the features, and classes are sums of neurons.
+    """
+    return single_weight_transformer(attention=True)
+
+
+@register(lr=0.015, batch_size=64)
+def lightweight_no_attention() -> nn.Module:
+    """The ablation of `lightweight`: the same without attention, so that no feature ever learns of another."""
+    return single_weight_transformer(attention=False)
+
+
+def single_weight_transformer(attention: bool) -> nn.Module:
+    """The network of `lightweight`: (N, 49, 50) overlapping patches, two layers, a read-out; or no attention in it."""
+    width = 50  # the pixels of a patch; five neurons for each class in the read-out
+    layers: list[nn.Module] = []
+    for _ in range(2):
+        if attention:
+            layers.append(Residual(nn.LayerNorm(width), SelfAttention(width, heads=5)))
+        layers.append(Residual(nn.LayerNorm(width), Neurons(width), nn.GELU()))
+    patches = Patches(49, (10, 5), stride=4, padding=(3, 2))
+    return nn.Sequential(patches, *layers, nn.LayerNorm(width), Neurons(width), nn.GELU(), Neurons(width), ClassSums(2))
+
+
+@register()
+def lightweight_conv() -> nn.Module:
+    """Single-weight neurons behind two small convolutions, a spatial attention gate telling them where to look.
+
+    The gate is that of Woo et al., "CBAM: Convolutional Block Attention Module", 2018. Each neuron has one channel at
+    one place for its input; ten sums of them are the classes, with no dense layer.
+    """
+    return nn.Sequential(
+        ChannelsLast(),
+        *conv_block(1, 12),
+        *conv_block(12, 40),  # (N, 40, 7, 7)
+        SpatialAttention(),
+        Neurons(40, 7, 7),
+        nn.ReLU(),
+        Neurons(40, 7, 7),
+        ClassSums(1),
+    )
+
+
+@register()
+def lightweight_experts() -> nn.Module:
+    """A softly routed mixture of single-weight experts: at each place a router weighs what four banks of neurons say.
+
+    Source: Jacobs, Jordan, Nowlan and Hinton, "Adaptive Mixtures of Local Experts", 1991. The features are those of
+    two small convolutions; each expert has neurons of its own for every channel at every place.
+    """
+    experts = [Neurons(40, 7, 7) for _ in range(4)]
+    return nn.Sequential(
+        ChannelsLast(),
+        *conv_block(1, 12),
+        *conv_block(12, 40),
+        Mixture(40, experts),
+        nn.ReLU(),
+        Neurons(40, 7, 7),
+        ClassSums(1),
+    )
+
+
+def mlp_of(*widths: int) -> nn.Module:
+    """Pixels through fully connected layers of these widths, with BatchNorm and ReLU between: (N, 10)."""
+    layers: list[nn.Module] = [nn.Flatten()]
+    inputs, *hidden = widths
+    for outputs in hidden:
+        layers += [nn.Linear(inputs, outputs), nn.BatchNorm1d(outputs), nn.ReLU(inplace=True)]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.Linear(inputs, CLASSES))
+
+
+@register(lr=0.01)
+def mlp() -> nn.Module:
+    """One hidden layer, 784-512-10: the classic multilayer perceptron (Rumelhart, Hinton and Williams, 1986)."""
+    return mlp_of(SIDE * SIDE, 512)
+
+
+@register()
+def mlp_small() -> nn.Module:
+    """The best perceptron found under the limit: it sees the image halved to 14 x 14 and affords two hidden layers."""
+    return nn.Sequential(nn.AvgPool2d(2), mlp_of(196, 96, 48))
+
+
+@register(lr=0.01)
+def mlp_large() -> nn.Module:
+    """Two hidden layers, 784-512-256-10 (Rumelhart, Hinton and Williams, 1986; BatchNorm: Ioffe and Szegedy, 2015)."""
+    return mlp_of(SIDE * SIDE, 512, 256)
+
+
+@register(lr=0.01)
+def cnn() -> nn.Module:
+    """Two convolutions of 32 and 64 channels and a linear head, after LeCun et al., "Gradient-Based Learning", 1998."""
+    return nn.Sequential(
+        ChannelsLast(), *conv_block(1, 32), *conv_block(32, 64), nn.Flatten(), nn.Linear(64 * 7 * 7, CLASSES)
+    )
+
+
+@register(lr=0.005)
+def cnn_small() -> nn.Module:
+    """LeNet's plain way, no BatchNorm, under the limit: three small convolutions and a linear head (LeCun, 1998)."""
+    layers: list[nn.Module] = [ChannelsLast()]
+    for inputs, outputs in ((1, 12), (12, 24), (24, 48)):
+        layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.MaxPool2d(2), nn.ReLU(inplace=True)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(48 * 3 * 3, CLASSES))
+
+
+@register(lr=0.01)
+def cnn_large() -> nn.Module:
+    """Three convolutions of 32, 64 and 128 channels and a head of 256, as in Simonyan and Zisserman's VGG, 2014."""
+    return nn.Sequential(
+        ChannelsLast(),
+        *conv_block(1, 32),
+        *conv_block(32, 64),
+        *conv_block(64, 128),  # (N, 128, 3, 3)
+        nn.Flatten(),
+        nn.Linear(128 * 3 * 3, 256),
+        nn.ReLU(inplace=True),
+        nn.Linear(256, CLASSES),
+    )
+
+
+def residual_block(channels: int) -> nn.Module:
+    """Two 3x3 convolutions beside a shortcut, BatchNorm and ReLU before each: (N, C, H, W) -> (N, C, H, W)."""
+    layers: list[nn.Module] = []
+    for _ in range(2):
+        layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1, bias=False)]
+    return Residual(*layers)
+
+
+@register()
+def resnet() -> nn.Module:
+    """A small residual net with BatchNorm and global average pooling (He et al., "Deep Residual Learning", 2015)."""
+    return nn.Sequential(
+        ChannelsLast(),
+        *conv_block(1, 16),
+        residual_block(16),  # (N, 16, 14, 14)
+        *conv_block(16, 28),
+        residual_block(28),  # (N, 28, 7, 7)
+        nn.BatchNorm2d(28),
+        nn.ReLU(inplace=True),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(28, CLASSES),
+    )
+
+
+class RowReader(nn.Module):
+    """Read the image's 28 rows as 28 time steps and classify by the mean of the states: (N, 1, 28, 28) -> (N, 10)."""
+
+    def __init__(self, recurrent: nn.RNNBase) -> None:
+        super().__init__()
+        self.recurrent, self.head = recurrent, nn.Linear(recurrent.hidden_size, CLASSES)
+
+    def forward(self, images: Tensor) -> Tensor:
+        states, _ = self.recurrent(images.squeeze(1))  # (N, 28, hidden)
+        return self.head(states.mean(1))
+
+
+@register(lr=0.003, batch_size=64)
+def rnn() -> nn.Module:
+    """The rows as 28 time steps of a plain recurrent net with 128 states (Elman, "Finding Structure in Time", 1990)."""
+    return RowReader(nn.RNN(SIDE, 128, batch_first=True))
+
+
+@register(lr=0.01, batch_size=64)
+def rnn_small() -> nn.Module:
+    """Gates instead of breadth: a gated recurrent unit with 64 states reads the rows (Cho et al., 2014)."""
+    return RowReader(nn.GRU(SIDE, 64, batch_first=True))
+
+
+class Spiking(nn.Module):
+    """Leaky integrate-and-fire neurons that see a constant current for some time steps: -> (N, 10) logits.
+
+    ``synapses[0]`` turns the image into that current, so it runs once. At each step every later layer passes on the
+    spikes (0 or 1) of the neurons before it; the last one feeds ten neurons that only integrate, and whose mean input
+    is the logits. The derivative of a spike is that of an arctangent (Fang et al., 2021), snnTorch's default.
+    """
+
+    def __init__(self, *synapses: nn.Module, steps: int, beta: float) -> None:
+        super().__init__()
+        from snntorch import Leaky  # imported here, so that the other models do without it
+
+        self.steps, self.synapses = steps, nn.ModuleList(synapses)
+        self.neurons = nn.ModuleList(Leaky(beta, learn_beta=True) for _ in synapses[1:])
+
+    def forward(self, images: Tensor) -> Tensor:
+        encode, *later = self.synapses
+        current, outputs = encode(images), []
+        for _ in range(self.steps):
+            signal = current
+            for neurons, synapse in zip(self.neurons, later, strict=True):
+                spikes, _ = neurons(signal)
+                signal = synapse(spikes)
+            outputs.append(signal)
+        for neurons in self.neurons:
+            neurons.mem = images.new_zeros(0)  # snnTorch would carry the membranes over into the next batch
+        return torch.stack(outputs).mean(0)
+
+
+@register(lr=0.003)
+def snn() -> nn.Module:
+    """784-512-10 of leaky integrate-and-fire neurons over eight time steps, trained by a surrogate gradient.
+
+    Source: Eshraghian et al., "Training Spiking Neural Networks Using Lessons From Deep Learning", 2023 (snnTorch).
+    """
+    hidden = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 512))
+    return Spiking(hidden, nn.Linear(512, CLASSES), steps=8, beta=0.9)
+
+
+@register(lr=0.02)
+def csnn() -> nn.Module:
+    """The convolutional spiking hybrid: convolutions and BatchNorm carry currents, leaky neurons pass on only spikes.
+
+    Source: Eshraghian et al., "Training Spiking Neural Networks Using Lessons From Deep Learning", 2023 (snnTorch).
+    """
+
+    def currents(inputs: int, outputs: int) -> list[nn.Module]:
+        return conv_block(inputs, outputs)[:-1]  # the neurons stand in for the ReLU
+
+    return Spiking(
+        nn.Sequential(ChannelsLast(), *currents(1, 16)),
+        nn.Sequential(*currents(16, 32)),
+        nn.Sequential(nn.Flatten(), nn.Linear(32 * 7 * 7, CLASSES)),
+        steps=4,
+        beta=0.5,
     )
 
 

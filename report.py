@@ -130,6 +130,9 @@ def progress(total: int, label: str, quiet: bool) -> Iterator[Callable[[int, flo
 # --- Comparing: groups of runs, as a table and as CSV -----------------------------------------------------------------
 
 
+LIMIT_HEADERS = {"parameters": "size", "accuracy": "acc", "one_epoch": "epoch"}
+
+
 def grouped(runs: Sequence[Run], key: Callable[[Run], Any] = lambda run: run["model"]) -> list[list[Run]]:
     """Runs of a kind together; those that pass first, then by fewest parameters."""
     groups: dict[Any, list[Run]] = {}
@@ -152,7 +155,7 @@ def table(runs: Sequence[Run], columns: Sequence[Column]) -> list[list[str]]:
     """Header and a row per model, sorted, as text; with several seeds mean +- standard deviation, min and passes."""
     several = len({run["seed"] for run in runs}) > 1
     limits = list(runs[0]["limits"])
-    rows = [[header for _, header, _ in columns] + ["min"] * several + limits]
+    rows = [[header for _, header, _ in columns] + ["min %"] * several + [LIMIT_HEADERS[limit] for limit in limits]]
     for group in grouped(runs):
         row = []
         for key, _, show in columns:
@@ -469,7 +472,8 @@ def page(runs: Sequence[Run], failures: dict[str, str], rows: Sequence[Sequence[
         f"process of its own, and scored on {first['test_images']:,} "
         f"{'test' if first['scored_on'] == 'test' else 'held-out training'} images, each looked at once. Training "
         "time includes shuffling and augmentation, not loading or scoring. ms is the median time of one image on one "
-        "thread, kMAC the thousands of multiply-accumulates of one image, nJ the arithmetic of one inference at 45 nm (Horowitz, 2014): an estimate, without memory traffic. "
+        "thread, kMAC the thousands of multiply-accumulates of one image, nJ the arithmetic of one inference at 45 nm "
+        "(Horowitz, 2014): an estimate, without memory traffic. "
         f"({versions})"
     )
     return f"""<!DOCTYPE html>

@@ -32,14 +32,17 @@ def easy_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8), labels.astype(np.uint8)
 
 
-@pytest.fixture
-def fashion_dir(tmp_path: Path) -> Path:
-    """A data folder with a small FashionMNIST (2,000 training and 500 test images), whose sums are not pinned."""
-    folder = tmp_path / "data" / "FashionMNIST" / "raw"
+def write_small_fashion(data_dir: Path) -> None:
+    """A small FashionMNIST (2,000 training and 500 test images), whose sums are not pinned as MNIST's are."""
     for seed, (split, n) in enumerate((("train", 2000), ("t10k", 500))):
         images, labels = easy_digits(n, seed)
-        write_idx(folder / f"{split}-images-idx3-ubyte", images)
-        write_idx(folder / f"{split}-labels-idx1-ubyte", labels)
+        write_idx(data_dir / "FashionMNIST" / "raw" / f"{split}-images-idx3-ubyte", images)
+        write_idx(data_dir / "FashionMNIST" / "raw" / f"{split}-labels-idx1-ubyte", labels)
+
+
+@pytest.fixture
+def fashion_dir(tmp_path: Path) -> Path:
+    write_small_fashion(tmp_path / "data")
     return tmp_path / "data"
 
 

@@ -1,0 +1,195 @@
+"""Every registered model keeps the contract of a model; what it costs is counted as an independent count says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from conftest import easy_digits
+from torch import nn
+
+import measures
+import mnist_efficient_model as challenge
+
+IMAGE = torch.zeros(1, 1, 28, 28)
+
+
+@pytest.fixture(params=list(challenge.MODELS))
+def name(request) -> str:
+    return request.param
+
+
+def a_batch(n: int = 12) -> challenge.Split:
+    images, labels = easy_digits(n, 0)
+    return challenge.Split(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+class TestEveryModel:
+    def test_maps_digits_to_ten_logits(self, name):
+        model = challenge.build_model(name).eval()
+        for n in (1, 3):
+            logits = model(torch.randn(n, 1, 28, 28))
+            assert logits.shape == (n, 10) and logits.dtype == torch.float32 and logits.isfinite().all()
+
+    def test_answers_each_image_alone_as_in_a_batch(self, name):
+        model = challenge.build_model(name).eval()
+        images = torch.randn(5, 1, 28, 28)
+        with torch.no_grad():
+            torch.testing.assert_close(model(images), torch.cat([model(i[None]) for i in images]), atol=1e-4, rtol=1e-3)
+
+    def test_gives_every_parameter_a_finite_gradient(self, name):
+        model, batch = challenge.build_model(name), a_batch(32)
+        loss = nn.functional.cross_entropy(model(challenge.to_input(batch.images)), batch.labels)
+        loss.backward()
+        for key, parameter in model.named_parameters():
+            assert parameter.grad is not None and parameter.grad.isfinite().all(), key
+
+    def test_comes_back_from_a_checkpoint_as_it_was(self, name, tmp_path):
+        data = challenge.Dataset("toy", a_batch(40), a_batch(20), "test")
+        result, model = challenge.run(name, data, challenge.recipe(name, batch_size=20))
+        result.passed = True  # the limits are another test's matter
+        challenge.save_checkpoint(tmp_path / "it.pth", model, result, challenge.Limits())
+        again, saved = challenge.load_checkpoint(tmp_path / "it.pth")
+        assert saved["model"] == name
+        assert torch.equal(challenge.predict(model, data.test.images), challenge.predict(again, data.test.images))
+
+    def test_says_what_the_idea_is_in_one_sentence(self, name):
+        assert 20 < len(challenge.MODELS[name].summary) <= 118
+
+
+@pytest.mark.parametrize(
+    "name",
+    "efficient lightweight lightweight_no_attention lightweight_conv lightweight_experts mlp_small cnn_small rnn_small "
+    "csnn".split(),
+)
+def test_these_are_under_the_parameter_limit(name):
+    assert challenge.count_parameters(challenge.build_model(name)) < 25_000
+
+
+def test_attention_of_lightweight_is_over_more_than_one_token():
+    lengths = []
+    model = challenge.build_model("lightweight").eval()
+    for module in model.modules():
+        if isinstance(module, challenge.SelfAttention):
+            module.register_forward_hook(lambda _, inputs, __: lengths.append(inputs[0].shape[1]))
+    model(IMAGE)
+    assert lengths and min(lengths) > 1
+
+
+def test_single_weight_neurons_cost_two_parameters_and_never_mix_features():
+    layer = challenge.Neurons(7)
+    assert challenge.count_parameters(layer) == 14
+    jacobian = torch.autograd.functional.jacobian(layer, torch.randn(7))
+    assert torch.equal(jacobian, jacobian.diagonal().diag())
+
+
+class TestCounting:
+    def test_counts_frozen_parameters_and_a_shared_one_once(self):
+        shared = nn.Linear(10, 10)
+        shared.weight.requires_grad_(False)
+        assert challenge.count_parameters(nn.Sequential(shared, shared)) == 110
+
+    def test_counts_float_buffers_but_not_batchnorms_statistics(self):
+        model = nn.Sequential(nn.BatchNorm2d(4), nn.Linear(2, 2))
+        model.register_buffer("table", torch.zeros(30))
+        model.register_buffer("indices", torch.zeros(9, dtype=torch.long))
+        assert challenge.count_buffers(model) == 30
+
+    def test_macs_are_those_of_the_arithmetic(self):
+        assert measures.count_macs(challenge.build_model("mlp"), IMAGE) == 784 * 512 + 512 * 10
+        convolutions = 28**2 * 9 * 8 + 14**2 * 9 * 8 * 16 + 7**2 * 9 * 16 * 32
+        assert measures.count_macs(challenge.build_model("efficient"), IMAGE) == convolutions + 32 * 64 + 64 * 10
+
+
+class TestInferenceEnergy:
+    def test_of_a_dense_network_is_4_6_pj_per_mac(self):
+        model = challenge.build_model("mlp")
+        energy = measures.inference_energy_nj(model, torch.randn(8, 1, 28, 28))
+        assert energy == pytest.approx(4.6e-3 * (784 * 512 + 512 * 10))
+
+    @pytest.mark.parametrize("threshold, rate", [(1e9, 0.0), (-1e9, 1.0)])
+    def test_of_a_spiking_layer_is_0_9_pj_per_spike_and_connection(self, threshold, rate):
+        model = challenge.build_model("snn")
+        for neurons in model.neurons:
+            neurons.threshold.fill_(threshold)  # never, or always, fires
+            neurons.reset_mechanism_val = torch.tensor(2)  # no reset, so that always means at every step
+        energy = measures.inference_energy_nj(model, torch.randn(8, 1, 28, 28))
+        first_layer = 4.6e-3 * 784 * 512
+        assert energy == pytest.approx(first_layer + rate * 0.9e-3 * 512 * 10 * model.steps, rel=1e-3)
+
+
+class TestWilsonInterval:
+    @pytest.mark.parametrize("right, n, low, high", [(9500, 10_000, 0.94555, 0.95410), (0, 10, 0.0, 0.27753)])
+    def test_agrees_with_published_values(self, right, n, low, high):
+        assert challenge.wilson_interval(right / n, n) == pytest.approx((low, high), abs=2e-5)
+
+    def test_covers_the_truth_in_95_of_100_trials(self):
+        random = np.random.default_rng(0)
+        shares = random.binomial(10_000, 0.985, 2000) / 10_000
+        covered = [low <= 0.985 <= high for low, high in (challenge.wilson_interval(s, 10_000) for s in shares)]
+        assert 0.93 < np.mean(covered) < 0.97
+
+
+class TestAnybodysFile:
+    HEAD = "import torch, torch.nn as nn, torch.nn.functional as F\n"
+    NET = (
+        "class Net(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4 * 13 * 13, 10)\n"
+        "    def forward(self, x):\n"
+        "        x = F.max_pool2d(F.relu(self.conv(x)), 2).view(-1, 4 * 13 * 13)\n"
+        "        return F.log_softmax(self.fc(x), dim=1)\n"
+    )
+
+    def build(self, tmp_path, text: str, suffix: str = "") -> nn.Module:
+        (tmp_path / "model.py").write_text(self.HEAD + text)
+        return challenge.build_model(f"{tmp_path / 'model.py'}{suffix}")
+
+    def test_written_the_ordinary_way_just_works(self, tmp_path):
+        assert self.build(tmp_path, self.NET)(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+
+    def test_with_building_blocks_gives_the_class_that_reads_digits(self, tmp_path):
+        block = "class Block(nn.Module):\n    def forward(self, x):\n        return x\n"
+        assert type(self.build(tmp_path, block + self.NET)).__name__ == "Net"
+
+    def test_with_a_build_model_gives_what_that_builds(self, tmp_path):
+        text = self.NET + "def build_model():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+        assert isinstance(self.build(tmp_path, text), nn.Sequential)
+
+    def test_with_two_models_wants_a_name(self, tmp_path):
+        two = self.NET + self.NET.replace("Net", "Other")
+        with pytest.raises(challenge.ChallengeError, match=r"has Net, Other: name one, as in .*:NAME"):
+            self.build(tmp_path, two)
+        assert type(self.build(tmp_path, two, ":Other")).__name__ == "Other"
+
+    def test_imports_the_modules_beside_it(self, tmp_path):
+        (tmp_path / "my_blocks.py").write_text("WIDTH = 784\n")
+        text = "def build_model():\n    return nn.Sequential(nn.Flatten(), nn.Linear(WIDTH, 10))\n"
+        assert self.build(tmp_path, "from my_blocks import WIDTH\n" + text)(IMAGE).shape == (1, 10)
+
+    @pytest.mark.parametrize(
+        "text, status, words",
+        [
+            ("def broken(:\n", 3, "SyntaxError"),
+            ("import no_such_package\n", 3, "no_such_package"),
+            ("x = 1\n", 3, "no model that reads digits"),
+        ],
+    )
+    def test_that_has_no_model_says_why(self, tmp_path, text, status, words):
+        with pytest.raises(challenge.ChallengeError, match=words) as caught:
+            self.build(tmp_path, text)
+        assert caught.value.status == status
+
+    def test_that_is_not_there_is_a_usage_error(self, tmp_path):
+        with pytest.raises(challenge.ChallengeError, match="no model file") as caught:
+            challenge.build_model(str(tmp_path / "nothing.py"))
+        assert caught.value.status == 2
+
+    def test_is_trained_judged_and_saved_by_the_command(self, command, fashion_dir, tmp_path):
+        (tmp_path / "model.py").write_text(self.HEAD + self.NET)
+        arguments = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results")
+        status, _, _ = command("--model", tmp_path / "model.py", "--quiet", *arguments)
+        assert status == 0
+        model, saved = challenge.load_checkpoint(tmp_path / "results" / "model.py.pth")
+        assert saved["result"]["passed"] and type(model).__name__ == "Net"
