@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import math
 import statistics
 import sys
 
@@ -23,9 +24,14 @@ def synchronize(device: torch.device) -> None:
 
 @torch.no_grad()
 def count_macs(model: nn.Module, image: Tensor) -> int:
-    """Multiply-accumulates of the forward pass of one image (1, 1, H, W): PyTorch's count of FLOPs, halved."""
+    """Multiply-accumulates of the forward pass of one image (1, 1, H, W): PyTorch's count of FLOPs, halved.
+
+    PyTorch counts matrix products, convolutions and attention; the elementwise products of single-weight neurons
+    (``addcmul``) are added here, one each, and normalisation and activations are left out as it is usual.
+    """
     model.eval()
-    with FlopCounterMode(display=False) as counter:
+    elementwise = {torch.ops.aten.addcmul: lambda *_, out_shape, **__: 2 * math.prod(out_shape)}
+    with FlopCounterMode(display=False, custom_mapping=elementwise) as counter:
         model(image)
     return counter.get_total_flops() // 2
 
