@@ -44,15 +44,18 @@ import math
 import os
 import pickle
 import platform
+import queue
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
+from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -125,7 +128,7 @@ class Dataset(NamedTuple):
     name: str  # as on the command line
     train: Split
     test: Split  # what the accuracy is measured on: the test set, or the hold-out
-    scored_on: str  # "test" or "holdout"
+    scored_on: str  # "test", "holdout", or "NAME test" for another dataset's test set
 
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
@@ -142,7 +145,13 @@ MNIST_MD5 = dict(
         strict=True,
     )
 )
-DATASETS = {"mnist": "MNIST", "fashion": "FashionMNIST", "kmnist": "KMNIST"}  # -> torchvision's class
+# name on the command line -> torchvision's class; strokes are drawn here (data/strokes.py)
+DATASETS = {"mnist": "MNIST", "strokes": None, "fashion": "FashionMNIST", "kmnist": "KMNIST"}
+MNIST_SERVER = "https://ossci-datasets.s3.amazonaws.com"  # torchvision's first mirror
+STROKES_NOTE = (
+    "these figures are for strokes, digits drawn from pen strokes, NOT for MNIST; to get MNIST, run once with a "
+    "network and --dataset mnist, or put its files where that command says"
+)
 
 
 def read_idx(path: Path, md5: str | None = None) -> Tensor:
@@ -178,7 +187,7 @@ def read_split(folder: Path, files: Sequence[str], sums: dict[str, str]) -> Spli
     return Split(images, labels.long())
 
 
-def download(torchvision_class: str, data_dir: Path) -> None:
+def download(torchvision_class: str | None, data_dir: Path) -> None:
     """Fetch a dataset with torchvision (its mirrors, its checksums) and move it into place only when it is whole."""
     folder = data_dir / torchvision_class / "raw"
     by_hand = f"put {', '.join(IDX_FILES)} (or their .gz) into {folder}"
@@ -204,31 +213,81 @@ def download(torchvision_class: str, data_dir: Path) -> None:
         socket.setdefaulttimeout(patience)
 
 
-def load_dataset(name: str = "mnist", data_dir: str | Path | None = None, holdout: int = 0) -> Dataset:
+def reachable(url: str, seconds: float = 4) -> bool:
+    """Whether a connection to the server of ``url`` opens in time, its name's look-up, which has no limit, included."""
+    host, answers = urlsplit(url).hostname, queue.SimpleQueue()
+
+    def connect() -> None:
+        with contextlib.suppress(OSError):
+            socket.create_connection((host, 443), timeout=seconds).close()
+            answers.put(True)
+
+    threading.Thread(target=connect, daemon=True).start()
+    try:
+        return answers.get(timeout=seconds)
+    except queue.Empty:
+        return False
+
+
+def choose_dataset(data_dir: Path) -> str:
+    """What ``auto`` means: MNIST if it is on disk or can be downloaded now, else strokes."""
+    if not on_disk("mnist", data_dir):
+        try:
+            if not reachable(MNIST_SERVER):
+                return "strokes"
+            download("MNIST", data_dir)
+        except ChallengeError:
+            return "strokes"
+    return "mnist"
+
+
+def on_disk(name: str, data_dir: Path) -> bool:
+    folder = data_dir / DATASETS[name] / "raw"
+    return all((folder / file).exists() or (folder / f"{file}.gz").exists() for file in IDX_FILES)
+
+
+def read_dataset(name: str, data_dir: Path, want: Sequence[str]) -> list[Split]:
+    """The ``want``ed splits ("train", "test") of a dataset, fetched or drawn first where it is missing."""
+    if name == "strokes":
+        from data import strokes
+
+        drawn = dict(zip(("train", "test"), strokes.load(data_dir / "strokes"), strict=True))
+        return [Split(torch.from_numpy(drawn[w][0]), torch.from_numpy(drawn[w][1]).long()) for w in want]
+    if not on_disk(name, data_dir):
+        download(DATASETS[name], data_dir)
+    files = {"train": IDX_FILES[:2], "test": IDX_FILES[2:]}
+    sums = MNIST_MD5 if name == "mnist" else {}
+    return [read_split(data_dir / DATASETS[name] / "raw", files[w], sums) for w in want]
+
+
+def load_dataset(
+    name: str = "auto", data_dir: str | Path | None = None, holdout: int = 0, test_on: str | None = None
+) -> Dataset:
     """Load a dataset by name, downloading it where it is missing.
 
-    ``data_dir`` defaults to ``$MNIST_DATA_DIR``, else ``data/`` beside this file; inside it torchvision's layout
-    (``MNIST/raw/...``) is expected. With ``holdout=N`` the last N training images stand in for the test set, which is
-    then not read at all: that is how hyper-parameters are chosen.
+    ``auto`` is MNIST, or strokes where MNIST is neither on disk nor to be had. ``data_dir`` defaults to
+    ``$MNIST_DATA_DIR``, else ``data/`` beside this file; inside it torchvision's layout (``MNIST/raw/...``) is
+    expected. With ``holdout=N`` the last N training images stand in for the test set, which is then not read at all:
+    that is how hyper-parameters are chosen. ``test_on`` names another dataset whose test set to score on.
 
     Raises ChallengeError with status 2 for an unknown name or an impossible hold-out and 4 for missing or bad data.
     """
-    if name == "auto":
-        name = "mnist"
-    if name not in DATASETS:
-        raise ChallengeError(f"unknown dataset {name!r}: choose from auto, {', '.join(DATASETS)}", USAGE)
     data_dir = Path(data_dir or os.environ.get("MNIST_DATA_DIR") or HERE / "data")
-    folder = data_dir / DATASETS[name] / "raw"
-    if not all((folder / file).exists() or (folder / f"{file}.gz").exists() for file in IDX_FILES):
-        download(DATASETS[name], data_dir)
-    sums = MNIST_MD5 if name == "mnist" else {}
-    train = read_split(folder, IDX_FILES[:2], sums)
-    if not holdout:
-        return Dataset(name, train, read_split(folder, IDX_FILES[2:], sums), "test")
-    cut = len(train.labels) - holdout
-    if not 0 < cut < len(train.labels):
-        raise ChallengeError(f"--holdout {holdout}: must leave some of the {len(train.labels):,} images", USAGE)
-    return Dataset(name, Split(*(t[:cut] for t in train)), Split(*(t[cut:] for t in train)), "holdout")
+    for wanted in (name, test_on or name):
+        if wanted not in ("auto", *DATASETS):
+            raise ChallengeError(f"unknown dataset {wanted!r}: choose from auto, {', '.join(DATASETS)}", USAGE)
+    name = choose_dataset(data_dir) if name == "auto" else name
+    if holdout:
+        (train,) = read_dataset(name, data_dir, ["train"])
+        cut = len(train.labels) - holdout
+        if cut <= 0 or test_on:
+            reason = "goes without --test-on" if test_on else f"must leave some of the {len(train.labels):,} images"
+            raise ChallengeError(f"--holdout {holdout}: {reason}", USAGE)
+        return Dataset(name, Split(*(t[:cut] for t in train)), Split(*(t[cut:] for t in train)), "holdout")
+    if test_on and test_on != name:
+        (train,), (test,) = read_dataset(name, data_dir, ["train"]), read_dataset(test_on, data_dir, ["test"])
+        return Dataset(name, train, test, f"{test_on} test")
+    return Dataset(name, *read_dataset(name, data_dir, ["train", "test"]), "test")
 
 
 # --- Augmentation and batches: every image once, each with its own warp -----------------------------------------------
@@ -919,7 +978,7 @@ class Result:
 
     model: str = column("model", str)
     dataset: str
-    scored_on: str  # "test", or "holdout": then every test_... field speaks of the hold-out
+    scored_on: str  # "test", "holdout" or "mnist test": what every test_... field speaks of
     seed: int
     device: str
     parameters: int = column("params", "{:,}".format)
@@ -954,6 +1013,7 @@ class Result:
     confused: list[dict[str, Any]] | None = None
     curve: list[dict[str, float]] = field(default_factory=list)
     versions: dict[str, str] = field(default_factory=versions)
+    note: str | None = None  # what a reader of the figures must know of the data
 
     def plain(self) -> dict[str, Any]:
         """JSON's own types, fields in order; what is not a finite number is None."""
@@ -1036,6 +1096,7 @@ def run(
             inference_nj=measures.inference_energy_nj(model, images),
             each_once=epoch.each_once, diverged_at=epoch.diverged_at, config=dataclasses.asdict(config),
             confusion=scores and scores.confusion, confused=scores and scores.confused, curve=epoch.curve,
+            note=STROKES_NOTE if data.name == "strokes" else None,
         )  # fmt: skip
     broken = violations(result, limits)
     result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
@@ -1122,7 +1183,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add = parser.add_argument
     add("--model", default="efficient", metavar="NAME",
         help="a name from --list-models, anybody's FILE.py[:NAME], or all (default: efficient)")  # fmt: skip
-    add("--dataset", default="auto", choices=("auto", *DATASETS), help="default: auto")
+    add("--dataset", default="auto", choices=("auto", *DATASETS),
+        help="auto: mnist if on disk or downloadable, else strokes, which need no download (default: auto)")  # fmt: skip
+    add("--test-on", choices=tuple(DATASETS), help="score on the test set of another dataset than the one trained on")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
     add("--seed", type=positive(int, zero=True), default=0, metavar="N", help="of weights, order, warps (default: 0)")
     add("--seeds", type=positive(int), default=1, metavar="K", help="K runs, from --seed on")
@@ -1174,28 +1237,25 @@ def train_seeds(
 
 def train_one(data: Dataset, config: Config, arguments: argparse.Namespace, say: TextIO) -> int:
     """The main job: one model, one seed or several."""
-    name, on_test, parameters = (
-        arguments.model,
-        data.scored_on == "test",
-        count_parameters(build_model(arguments.model)),
-    )
+    name, keep = arguments.model, data.scored_on != "holdout"
     if not arguments.quiet:
+        parameters = count_parameters(build_model(name))
         under = "under" if parameters < Limits.parameters else "NOT under"
-        test = "test images" if on_test else "hold-out images of the training set"
+        sizes = f"{len(data.train.labels):,} training and {len(data.test.labels):,} {data.scored_on} images"
         print(f"Model    {name}, {parameters:,} parameters: {under} {Limits.parameters:,}", file=say)
-        print(
-            f"Data     {data.name}, {len(data.train.labels):,} training and {len(data.test.labels):,} {test}", file=say
-        )
+        print(f"Data     {data.name}, {sizes}", file=say)
         print(f"Device   {pick_device(arguments.device)}, seed {arguments.seed}\n", file=say, flush=True)
     runs = []
-    for done in train_seeds(name, data, config, arguments, save=on_test):
+    for done in train_seeds(name, data, config, arguments, save=keep):
         runs.append(done)
         single = arguments.seeds == 1 and not arguments.quiet
         print(report.results_block(done, Limits()) if single else report.one_line(done), file=say, flush=True)
     document = runs[0] if len(runs) == 1 else {"runs": runs, "summary": report.summarise(runs)}
     if len(runs) > 1:
         print(report.summary_line(runs), file=say)
-    if on_test:
+    if data.name == "strokes":
+        print(f"Note: {STROKES_NOTE}", file=say)
+    if keep:
         path = Path(arguments.results_dir, f"{Path(name).name.replace(':', '-')}.json")
         write_file(path, json.dumps(document, indent=1) + "\n")
     if arguments.json:
@@ -1208,7 +1268,8 @@ def train_all(data: Dataset, argv: Sequence[str], arguments: argparse.Namespace,
     runs: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
     for i, name in enumerate(MODELS, 1):
-        command_line = [sys.executable, __file__, *argv, "--model", name, "--json", "--quiet"]
+        same_data = ["--dataset", data.name]  # what auto chose
+        command_line = [sys.executable, __file__, *argv, *same_data, "--model", name, "--json", "--quiet"]
         child = subprocess.run(command_line, capture_output=True, text=True)
         label = f"[{i}/{len(MODELS)}] "
         if child.returncode in (OK, LIMIT_BROKEN) and child.stdout:
@@ -1228,6 +1289,8 @@ def train_all(data: Dataset, argv: Sequence[str], arguments: argparse.Namespace,
         )
         print("\n" + report.aligned(report.table(runs, columns)), file=say)
         print(f"\nplots and report.html are in {arguments.results_dir}", file=say)
+        if data.name == "strokes":
+            print(f"Note: {STROKES_NOTE}", file=say)
     if arguments.json:
         summary = {group[0]["model"]: report.summarise(group) for group in report.grouped(runs)}
         print(json.dumps({"runs": runs, "summary": summary, "failures": failures}))
@@ -1275,7 +1338,7 @@ def sweep(data: Dataset, config: Config, grid: dict[str, list[Any]], arguments: 
         ]
         settings = [str(group[0][key]) for key in grid]
         rows.append([*settings, *accuracies, str(s["runs"]), f"{s['train_seconds_median']:.2f}"])
-    print(f"\n{report.aligned(rows)}\nscored on the {data.scored_on.replace('out', '-out')} images", file=say)
+    print(f"\n{report.aligned(rows)}\nscored on the {data.scored_on} images", file=say)
     folder = Path(arguments.results_dir)
     report.write_csv(folder / "sweep.csv", runs, {})
     write_file(
@@ -1302,7 +1365,7 @@ def command(argv: Sequence[str]) -> int:
     grid = parse_sweep(arguments.sweep)  # what is wrong is told before any waiting: here, and in the next lines
     pick_device(arguments.device)
     holdout = arguments.holdout if arguments.holdout is not None else 10_000 if arguments.sweep else 0
-    data = load_dataset(arguments.dataset, arguments.data_dir, holdout)
+    data = load_dataset(arguments.dataset, arguments.data_dir, holdout, arguments.test_on)
     largest, images = max(config.batch_size, *grid.get("batch_size", [0])), len(data.train.labels)
     if largest > images:
         raise ChallengeError(f"--batch-size {largest:,}: there are only {images:,} images", USAGE)

@@ -61,7 +61,7 @@ def results_block(run: Run, limits: Any) -> str:
         accuracy = f"{percent(run['test_accuracy'])} ({low:.2f}-{high:.2f})"
     held = {limit: mark(holds) for limit, holds in run["limits"].items()}
     once = "each once" if run["each_once"] else "not each once"
-    scored = "Test accuracy" if run["scored_on"] == "test" else "Hold-out accuracy"
+    scored = {"test": "Test accuracy", "holdout": "Hold-out accuracy"}.get(run["scored_on"], run["scored_on"])
     rows = [
         ("RESULTS", "required", "achieved", ""),
         ("Parameters", f"< {limits.parameters:,}", f"{run['parameters']:,}", held["parameters"]),
@@ -470,12 +470,13 @@ def page(runs: Sequence[Run], failures: dict[str, str], rows: Sequence[Sequence[
         f"Each model was trained for exactly one augmented epoch of the {first['train_images']:,} training images of "
         f"{first['dataset']} on {first['device']}, with {seeds} seed{'s' * (seeds > 1)}, in a "
         f"process of its own, and scored on {first['test_images']:,} "
-        f"{'test' if first['scored_on'] == 'test' else 'held-out training'} images, each looked at once. Training "
+        f"{first['scored_on']} images, each looked at once. Training "
         "time includes shuffling and augmentation, not loading or scoring. ms is the median time of one image on one "
         "thread, kMAC the thousands of multiply-accumulates of one image, nJ the arithmetic of one inference at 45 nm "
         "(Horowitz, 2014): an estimate, without memory traffic. "
         f"({versions})"
     )
+    note = f"<p><b>Note: {html.escape(first['note'])}.</b></p>\n" if first["note"] else ""
     return f"""<!DOCTYPE html>
 <html lang="en">
 <meta charset="utf-8">
@@ -483,7 +484,7 @@ def page(runs: Sequence[Run], failures: dict[str, str], rows: Sequence[Sequence[
 <title>The efficient-MNIST challenge</title>
 <style>{STYLE}</style>
 <h1>The efficient-MNIST challenge</h1>
-<p>{html.escape(how)}</p>
+{note}<p>{html.escape(how)}</p>
 <table>
 <tr>{head}</tr>
 {body}

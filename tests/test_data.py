@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import json
+import time
 from pathlib import Path
 from urllib.error import URLError
 
@@ -147,6 +149,60 @@ class TestDownload:
         self.serve(monkeypatch, fetch)
         error = failure(load_dataset, "mnist", tmp_path)
         assert error.status == 4 and "pip install --upgrade -r requirements.txt" in str(error)
+
+
+class TestWithoutMnist:
+    """What ``auto`` does in a classroom without a network."""
+
+    @pytest.fixture
+    def few_strokes(self, monkeypatch):
+        from data import strokes
+
+        monkeypatch.setattr(strokes, "SIZES", {"train": 1000, "test": 200})
+
+    @pytest.fixture
+    def offline(self, monkeypatch):
+        def no_route(*_, **__):
+            raise OSError("Network is unreachable")
+
+        monkeypatch.setattr("socket.create_connection", no_route)
+
+    def test_auto_takes_strokes_and_the_run_says_so_everywhere(self, command, few_strokes, offline, tmp_path):
+        status, out, _ = command("--data-dir", tmp_path / "data", "--results-dir", tmp_path / "results")
+        log = json.loads((tmp_path / "results" / "efficient.json").read_text())
+        assert status in (0, 1) and "strokes, 1,000 training" in out and "NOT for MNIST" in out
+        assert log["dataset"] == "strokes" and "--dataset mnist" in log["note"]
+
+    def test_mnist_never_falls_back(self, command, offline, monkeypatch, tmp_path):
+        def fetch(*_, **__):
+            raise URLError("no network")
+
+        monkeypatch.setattr("torchvision.datasets.mnist.download_and_extract_archive", fetch)
+        status, out, err = command("--dataset", "mnist", "--data-dir", tmp_path)
+        assert status == 4 and out == "" and "could not be downloaded" in err and len(err.splitlines()) == 1
+
+    def test_a_stalling_network_is_given_up_in_seconds(self, few_strokes, monkeypatch, tmp_path):
+        monkeypatch.setattr("socket.create_connection", lambda *_, **__: time.sleep(60))
+        start = time.perf_counter()
+        assert load_dataset("auto", tmp_path).name == "strokes"
+        assert time.perf_counter() - start < 8
+
+    def test_a_network_that_answers_is_used(self, monkeypatch, tmp_path):
+        asked = []
+        monkeypatch.setattr(challenge, "reachable", lambda url: asked.append(url) or True)
+        monkeypatch.setattr(challenge, "download", lambda *_: asked.append("download"))
+        assert challenge.choose_dataset(tmp_path) == "mnist" and asked[1:] == ["download"]
+
+    def test_damaged_files_are_an_error_not_a_reason_to_fall_back(self, fashion_dir):
+        (fashion_dir / "FashionMNIST").rename(fashion_dir / "MNIST")
+        assert failure(load_dataset, "auto", fashion_dir).status == 4
+
+    def test_trained_on_strokes_it_can_be_scored_on_another_test_set(self, command, few_strokes, fashion_dir, tmp_path):
+        common = ("--dataset", "strokes", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results", "--json")
+        _, out, _ = command(*common, "--test-on", "fashion")
+        document = json.loads(out)
+        assert (document["dataset"], document["scored_on"]) == ("strokes", "fashion test")
+        assert (document["train_images"], document["test_images"]) == (1000, 500)
 
 
 class TestHoldout:

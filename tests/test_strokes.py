@@ -1,0 +1,189 @@
+"""Strokes: digits drawn with a pen, the same everywhere, placed as MNIST's are, and cached whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import challenge
+
+from data import strokes
+
+ROOT = Path(strokes.__file__).resolve().parent.parent
+IMAGE_FILE = strokes.FILES["train"][0]
+DIGEST = "32d86d66bae7b0712a53e9e6ec85ad80f83f96dfc71e0efe75ea9dff1d2762f5"
+
+
+@pytest.fixture(scope="module")
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    return strokes.generate(3000, 7, "train")
+
+
+@pytest.fixture
+def small(monkeypatch) -> dict[str, int]:
+    """Data sets small enough to draw in a moment."""
+    sizes = {"train": 200, "test": 50}
+    monkeypatch.setattr(strokes, "SIZES", sizes)
+    return sizes
+
+
+def digest(drawn: tuple[np.ndarray, np.ndarray]) -> str:
+    return hashlib.sha256(b"".join(array.tobytes() for array in drawn)).hexdigest()
+
+
+class TestDigits:
+    def test_are_bytes_of_mnists_shape(self, drawn):
+        images, labels = drawn
+        assert images.shape == (3000, 28, 28) and images.dtype == np.uint8
+        assert labels.shape == (3000,) and labels.dtype == np.uint8
+
+    def test_come_equally_often_and_shuffled(self, drawn):
+        _, labels = drawn
+        assert np.bincount(labels).tolist() == [300] * 10
+        assert len(set(labels[:50].tolist())) > 5, "not sorted by class"
+
+    @pytest.mark.parametrize("n", [1, 9, 10, 11])
+    def test_can_be_few(self, n):
+        images, labels = strokes.generate(n, 0, "test")
+        assert len(images) == len(labels) == n and len(set(labels.tolist())) == min(n, 10)
+
+    def test_are_the_same_bytes_for_a_seed_on_every_machine(self):
+        assert digest(strokes.generate(500, 1, "train")) == DIGEST
+
+    def test_do_not_depend_on_the_number_of_threads(self, monkeypatch, drawn):
+        monkeypatch.setattr(os, "cpu_count", lambda: 1)
+        assert digest(strokes.generate(3000, 7, "train")) == digest(drawn)
+
+    def test_differ_between_seeds(self):
+        assert digest(strokes.generate(50, 1, "train")) != digest(strokes.generate(50, 2, "train"))
+
+    def test_have_ink_from_faint_to_black(self, drawn):
+        images, _ = drawn
+        assert (images.reshape(len(images), -1).max(1) >= 128).all(), "a blank or faint image"
+        shares = (images > 0).mean((1, 2))
+        assert shares.min() > 0.02 and shares.max() < 0.5
+        assert len(np.unique(images)) > 10, "edges are grey"
+
+    def test_fill_a_box_of_20_pixels(self, drawn):
+        images, _ = drawn
+        extents = np.stack([np.array([np.ptp(np.flatnonzero(i.any(axis))) + 1 for i in images]) for axis in (0, 1)])
+        assert extents.max() == 20 and (extents.max(0) >= 19).all()
+
+    def test_have_their_centre_of_mass_at_the_centre(self, drawn):
+        images = drawn[0].astype(float)
+        mass, places = images.sum((1, 2)), np.arange(28)
+        for axis in (1, 2):
+            centre = (images.sum(axis) * places).sum(1) / mass
+            assert np.abs(centre - 14).max() <= 1  # where MNIST's lies, in pixels from the first one's middle
+
+    def test_of_one_class_are_no_two_alike(self, drawn):
+        images, _ = drawn
+        assert len(np.unique(images.reshape(len(images), -1), axis=0)) == len(images)
+
+
+class TestWriters:
+    def test_of_the_two_sets_are_different_people(self):
+        train, test = (strokes.generate(1000, 0, writers)[0] for writers in ("train", "test"))
+        common = {image.tobytes() for image in train} & {image.tobytes() for image in test}
+        assert not common
+
+    def test_draw_from_other_chance_with_their_own_habits(self):
+        slants = [strokes.draw_hands(100, strokes.Chance(0, stream)).slant for stream in strokes.WRITERS.values()]
+        assert not np.intersect1d(*slants).size
+
+    def test_have_several_ways_for_every_digit(self):
+        assert set(strokes.WAYS) == set(range(10))
+        assert all(len({way for _, way in ways}) == len(ways) >= 5 for ways in strokes.WAYS.values())
+
+
+class TestCache:
+    def test_gives_back_what_was_drawn(self, tmp_path, small, monkeypatch):
+        first = strokes.load(tmp_path)
+        monkeypatch.setattr(strokes, "generate", lambda *_: pytest.fail("drawn again"))
+        for drawn, cached in zip(first, strokes.load(tmp_path), strict=True):
+            assert digest(drawn) == digest(cached)
+            assert [a.shape for a in drawn] == [a.shape for a in cached]
+
+    def test_is_idx_files_that_the_script_reads(self, tmp_path, small):
+        (images, labels), _ = strokes.load(tmp_path)
+        split = challenge.read_split(tmp_path, challenge.IDX_FILES[:2], {})
+        assert torch.equal(split.images, torch.from_numpy(images))
+        assert torch.equal(split.labels, torch.from_numpy(labels).long())
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*challenge.IDX_FILES, strokes.STAMP])
+
+    def test_of_another_version_is_drawn_anew(self, tmp_path, small, monkeypatch):
+        strokes.load(tmp_path)
+        monkeypatch.setattr(strokes, "version", lambda: "a later one")
+        monkeypatch.setattr(strokes, "generate", lambda n, *_: (np.ones((n, 28, 28), "u1"), np.zeros(n, "u1")))
+        (images, _), _ = strokes.load(tmp_path)
+        assert images.all() and strokes.read_cache(tmp_path)[0][0].all()
+
+    @pytest.mark.parametrize("file", [*challenge.IDX_FILES, strokes.STAMP])
+    @pytest.mark.parametrize("harm", ["gone", "cut short"])
+    def test_with_a_file_missing_or_cut_short_is_drawn_anew(self, tmp_path, small, file, harm):
+        whole = strokes.load(tmp_path)
+        path = tmp_path / file
+        path.unlink() if harm == "gone" else path.write_bytes(path.read_bytes()[:-5])
+        assert strokes.read_cache(tmp_path) is None
+        assert digest(strokes.load(tmp_path)[0]) == digest(whole[0])
+        assert strokes.read_cache(tmp_path) is not None
+
+    def test_is_not_believed_when_the_writer_was_killed(self, tmp_path, small, monkeypatch):
+        replace, done = os.replace, []
+
+        def die(source, target):
+            if len(done) == 2:
+                raise KeyboardInterrupt
+            done.append(replace(source, target))
+
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(os, "replace", die)
+            strokes.load(tmp_path)
+        assert len(list(tmp_path.iterdir())) == 2 and strokes.read_cache(tmp_path) is None
+        strokes.load(tmp_path)
+        assert strokes.read_cache(tmp_path) is not None
+
+    def test_may_be_made_by_two_runs_at_once(self, tmp_path):
+        program = (
+            "import sys; from pathlib import Path; from data import strokes\n"
+            "strokes.SIZES = {'train': 200, 'test': 50}\n"
+            "for _ in range(20): strokes.write_cache(Path(sys.argv[1]), {s: strokes.generate(n, 0, s) for s, n in "
+            "strokes.SIZES.items()}); assert strokes.read_cache(Path(sys.argv[1]))"
+        )
+        arguments = [sys.executable, "-c", program, str(tmp_path)]
+        runs = [subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
+        assert [(run.communicate()[1], run.returncode) for run in runs] == [(b"", 0)] * 2
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*challenge.IDX_FILES, strokes.STAMP])
+
+    def test_in_a_forbidden_place_is_done_without(self, tmp_path, small):
+        (tmp_path / "file").write_text("not a folder")
+        (images, labels), (test_images, _) = strokes.load(tmp_path / "file" / "strokes")
+        assert len(images) == len(labels) == 200 and len(test_images) == 50
+
+
+def test_no_file_but_the_source_is_read(tmp_path):
+    program = (
+        "import sys; from pathlib import Path; from data import strokes\n"
+        "strokes.SIZES = {'train': 200, 'test': 50}\n"
+        "strokes.generate(10, 0, 'train')  # what Python imports late is imported now\n"
+        "sys.addaudithook(lambda event, about: event == 'open' and print(about[0]))\n"
+        "strokes.load(Path(sys.argv[1]))"
+    )
+    arguments = [sys.executable, "-c", program, str(tmp_path)]
+    opened = subprocess.run(arguments, cwd=ROOT, stdout=subprocess.PIPE, check=True, text=True).stdout.split("\n")
+    assert {path for path in opened if path and not path.startswith(str(tmp_path))} == {strokes.__file__}
+    assert any(path.startswith(str(tmp_path)) for path in opened), "the hook sees what is opened"
+
+
+def test_the_command_draws_a_contact_sheet(tmp_path):
+    image = pytest.importorskip("PIL.Image")
+    subprocess.run([sys.executable, "-m", "data.strokes", "--show", str(tmp_path / "out.png")], cwd=ROOT, check=True)
+    sheet = np.asarray(image.open(tmp_path / "out.png").convert("L"))
+    rows = np.array_split(sheet, 10)
+    assert sheet.shape[1] > sheet.shape[0] and all(row.min() == 0 and row.max() == 255 for row in rows)
