@@ -130,6 +130,17 @@ class Dataset(NamedTuple):
     test: Split  # what the accuracy is measured on: the test set, or the hold-out
     scored_on: str  # "test", "holdout", or "NAME test" for another dataset's test set
 
+    @property
+    def note(self) -> str | None:
+        """What a reader of any figure must know of the data, if it is not plain MNIST."""
+        if self.name == "strokes" and self.scored_on != "mnist test":
+            return (
+                "these figures are for strokes, digits drawn from pen strokes, NOT for MNIST; to get MNIST, run once "
+                "with a network and --dataset mnist, or put its files where that command says"
+            )
+        crossed = self.scored_on not in ("test", "holdout")
+        return f"trained on {self.name}, scored on the {self.scored_on} images" if crossed else None
+
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 # Of the unpacked files. torchvision publishes sums of the .gz files and checks those as it downloads.
@@ -148,10 +159,6 @@ MNIST_MD5 = dict(
 # name on the command line -> torchvision's class; strokes are drawn here (data/strokes.py)
 DATASETS = {"mnist": "MNIST", "strokes": None, "fashion": "FashionMNIST", "kmnist": "KMNIST"}
 MNIST_SERVER = "https://ossci-datasets.s3.amazonaws.com"  # torchvision's first mirror
-STROKES_NOTE = (
-    "these figures are for strokes, digits drawn from pen strokes, NOT for MNIST; to get MNIST, run once with a "
-    "network and --dataset mnist, or put its files where that command says"
-)
 
 
 def read_idx(path: Path, md5: str | None = None) -> Tensor:
@@ -1096,7 +1103,7 @@ def run(
             inference_nj=measures.inference_energy_nj(model, images),
             each_once=epoch.each_once, diverged_at=epoch.diverged_at, config=dataclasses.asdict(config),
             confusion=scores and scores.confusion, confused=scores and scores.confused, curve=epoch.curve,
-            note=STROKES_NOTE if data.name == "strokes" else None,
+            note=data.note,
         )  # fmt: skip
     broken = violations(result, limits)
     result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
@@ -1184,7 +1191,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--model", default="efficient", metavar="NAME",
         help="a name from --list-models, anybody's FILE.py[:NAME], or all (default: efficient)")  # fmt: skip
     add("--dataset", default="auto", choices=("auto", *DATASETS),
-        help="auto: mnist if on disk or downloadable, else strokes, which need no download (default: auto)")  # fmt: skip
+        help="auto: mnist if on disk or downloadable, else strokes, which need none (default: auto)")  # fmt: skip
     add("--test-on", choices=tuple(DATASETS), help="score on the test set of another dataset than the one trained on")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
     add("--seed", type=positive(int, zero=True), default=0, metavar="N", help="of weights, order, warps (default: 0)")
@@ -1253,8 +1260,8 @@ def train_one(data: Dataset, config: Config, arguments: argparse.Namespace, say:
     document = runs[0] if len(runs) == 1 else {"runs": runs, "summary": report.summarise(runs)}
     if len(runs) > 1:
         print(report.summary_line(runs), file=say)
-    if data.name == "strokes":
-        print(f"Note: {STROKES_NOTE}", file=say)
+    if data.note:
+        print(f"Note: {data.note}", file=say)
     if keep:
         path = Path(arguments.results_dir, f"{Path(name).name.replace(':', '-')}.json")
         write_file(path, json.dumps(document, indent=1) + "\n")
@@ -1289,8 +1296,8 @@ def train_all(data: Dataset, argv: Sequence[str], arguments: argparse.Namespace,
         )
         print("\n" + report.aligned(report.table(runs, columns)), file=say)
         print(f"\nplots and report.html are in {arguments.results_dir}", file=say)
-        if data.name == "strokes":
-            print(f"Note: {STROKES_NOTE}", file=say)
+        if data.note:
+            print(f"Note: {data.note}", file=say)
     if arguments.json:
         summary = {group[0]["model"]: report.summarise(group) for group in report.grouped(runs)}
         print(json.dumps({"runs": runs, "summary": summary, "failures": failures}))
