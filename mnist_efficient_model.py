@@ -38,7 +38,6 @@ import gzip
 import hashlib
 import importlib.util
 import io
-import itertools
 import json
 import math
 import os
@@ -46,7 +45,6 @@ import pickle
 import platform
 import queue
 import socket
-import subprocess
 import tempfile
 import threading
 import time
@@ -1270,93 +1268,6 @@ def train_one(data: Dataset, config: Config, arguments: argparse.Namespace, say:
     return OK if all(done["passed"] for done in runs) else LIMIT_BROKEN
 
 
-def train_all(data: Dataset, argv: Sequence[str], arguments: argparse.Namespace, say: TextIO) -> int:
-    """Every registered model, each by this script in a process of its own, so that none can hurt or help another."""
-    runs: list[dict[str, Any]] = []
-    failures: dict[str, str] = {}
-    for i, name in enumerate(MODELS, 1):
-        same_data = ["--dataset", data.name]  # what auto chose
-        command_line = [sys.executable, __file__, *argv, *same_data, "--model", name, "--json", "--quiet"]
-        child = subprocess.run(command_line, capture_output=True, text=True)
-        label = f"[{i}/{len(MODELS)}] "
-        if child.returncode in (OK, LIMIT_BROKEN) and child.stdout:
-            document = json.loads(child.stdout)
-            mine = document.get("runs", [document])
-            runs += mine
-            line = report.one_line(mine[0]) if len(mine) == 1 else f"{name}: {report.summary_line(mine)}"
-        else:
-            told = child.stderr.strip().splitlines()
-            failures[name] = told[-1] if told else f"ended with status {child.returncode} and said nothing"
-            line = f"{name}: {failures[name]}"
-        print(label + line, file=sys.stderr if arguments.quiet else say, flush=True)
-    if runs:
-        columns = [(f.name, f.metadata["header"], f.metadata["show"]) for f in dataclasses.fields(Result) if f.metadata]
-        report.write_comparison(
-            Path(arguments.results_dir), runs, failures, columns, Limits(), data.test.images.numpy()
-        )
-        print("\n" + report.aligned(report.table(runs, columns)), file=say)
-        print(f"\nplots and report.html are in {arguments.results_dir}", file=say)
-        if data.note:
-            print(f"Note: {data.note}", file=say)
-    if arguments.json:
-        summary = {group[0]["model"]: report.summarise(group) for group in report.grouped(runs)}
-        print(json.dumps({"runs": runs, "summary": summary, "failures": failures}))
-    judged = [done for done in runs if done["model"] in ("efficient", "lightweight")]
-    if failures.keys() & {"efficient", "lightweight"}:
-        return MODEL_ERROR
-    return OK if all(done["passed"] for done in judged) else LIMIT_BROKEN
-
-
-def parse_sweep(settings: Sequence[str]) -> dict[str, list[Any]]:
-    """``["lr=0.01,0.1", "optimizer=adamw,sgd"]`` -> the values of each Config field; ChallengeError 2 if it is none."""
-    grid: dict[str, list[Any]] = {}
-    for setting in settings:
-        key, _, values = setting.partition("=")
-        if key not in Config.__dataclass_fields__ or not values:
-            keys = ", ".join(Config.__dataclass_fields__)
-            raise ChallengeError(f"--sweep {setting}: expected KEY=V1,V2,... with KEY one of {keys}", USAGE)
-        kind = {"batch_size": positive(int), "lr": positive(float), "optimizer": str}.get(
-            key, positive(float, zero=True)
-        )
-        try:
-            grid[key] = [kind(value) for value in values.split(",")]
-        except argparse.ArgumentTypeError as error:
-            raise ChallengeError(f"--sweep {setting}: {error}", USAGE) from error
-        if key == "optimizer" and not set(grid[key]) <= OPTIMIZERS.keys():
-            raise ChallengeError(f"--sweep {setting}: optimizers are {', '.join(OPTIMIZERS)}", USAGE)
-    return grid
-
-
-def sweep(data: Dataset, config: Config, grid: dict[str, list[Any]], arguments: argparse.Namespace, say: TextIO) -> int:
-    """A grid of settings for one model: table, CSV and heat map, scored on the hold-out unless told otherwise."""
-    runs = []
-    for values in itertools.product(*grid.values()):
-        changed = dict(zip(grid, values, strict=True))
-        for done in train_seeds(arguments.model, data, dataclasses.replace(config, **changed), arguments, save=False):
-            runs.append({**changed, **done})
-            print(f"{changed}  {report.one_line(done)}", file=say, flush=True)
-    groups = report.grouped(runs, key=lambda done: tuple(done[key] for key in grid))
-    groups.sort(key=lambda group: -(report.summarise(group)["accuracy_mean"] or 0))
-    rows = [[*grid, "mean %", "std", "min %", "runs", "train s"]]
-    for group in groups:
-        s = report.summarise(group)
-        accuracies = [
-            "" if s[f"accuracy_{k}"] is None else f"{100 * s[f'accuracy_{k}']:.2f}" for k in ("mean", "std", "min")
-        ]
-        settings = [str(group[0][key]) for key in grid]
-        rows.append([*settings, *accuracies, str(s["runs"]), f"{s['train_seconds_median']:.2f}"])
-    print(f"\n{report.aligned(rows)}\nscored on the {data.scored_on} images", file=say)
-    folder = Path(arguments.results_dir)
-    report.write_csv(folder / "sweep.csv", runs, {})
-    write_file(
-        folder / "sweep.png",
-        report.sweep_heat_map(report.grouped(runs, lambda r: tuple(r[k] for k in grid)), list(grid)),
-    )
-    if arguments.json:
-        print(json.dumps({"runs": runs, "summary": [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]}))
-    return OK
-
-
 def command(argv: Sequence[str]) -> int:
     """Do what the command line asks; returns the exit status."""
     arguments = parse_arguments(argv)
@@ -1364,12 +1275,14 @@ def command(argv: Sequence[str]) -> int:
     if arguments.list_models:
         print(list_models())
         return OK
+    import compare  # which imports this script
+
     every = arguments.model == "all"
     if every and arguments.sweep:
         raise ChallengeError("--sweep takes one model, not all", USAGE)
     changes = {key: getattr(arguments, key) for key in ("batch_size", "lr", "optimizer")}
     config = recipe("efficient" if every else arguments.model, **{k: v for k, v in changes.items() if v is not None})
-    grid = parse_sweep(arguments.sweep)  # what is wrong is told before any waiting: here, and in the next lines
+    grid = compare.parse_sweep(arguments.sweep)  # what is wrong is told before any waiting: here, and in the next lines
     pick_device(arguments.device)
     holdout = arguments.holdout if arguments.holdout is not None else 10_000 if arguments.sweep else 0
     data = load_dataset(arguments.dataset, arguments.data_dir, holdout, arguments.test_on)
@@ -1380,8 +1293,8 @@ def command(argv: Sequence[str]) -> int:
         write_file(Path(arguments.results_dir, ".writable"), "")
         Path(arguments.results_dir, ".writable").unlink()
     if every:
-        return train_all(data, argv, arguments, say)
-    return sweep(data, config, grid, arguments, say) if grid else train_one(data, config, arguments, say)
+        return compare.train_all(data, argv, arguments, say)
+    return compare.sweep(data, config, grid, arguments, say) if grid else train_one(data, config, arguments, say)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -1397,4 +1310,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    sys.modules["mnist_efficient_model"] = sys.modules["__main__"]  # for those that import this script: one copy of it
     sys.exit(main())

@@ -107,7 +107,7 @@ class TestSweep:
             (a, b) for a in ("1e-06", "0.02") for b in ("32", "64")
         }
         ranking = out[out.index("lr ") :].splitlines()
-        assert ranking[1].startswith("0.02") and ranking[4].startswith("1e-06") and "hold-out" in ranking[-1]
+        assert ranking[1].startswith("0.02") and ranking[4].startswith("1e-06") and "holdout" in ranking[-1]
         assert np.array(Image.open(tmp_path / "results" / "sweep.png")).std() > 5
         assert not list((tmp_path / "results").glob("*.pth"))
 
