@@ -539,7 +539,7 @@ class Patches(nn.Unfold):
 
     def __init__(self, length: int, kernel: tuple[int, int], **geometry: Any) -> None:
         super().__init__(kernel, **geometry)
-        self.place = nn.Parameter(0.02 * torch.randn(length, math.prod(kernel)))
+        self.place = nn.Parameter(0.5 * torch.randn(length, math.prod(kernel)))
 
     def forward(self, images: Tensor) -> Tensor:
         return super().forward(images).transpose(1, 2) + self.place
@@ -602,15 +602,15 @@ def lightweight_no_attention() -> nn.Module:
 
 
 def single_weight_transformer(attention: bool) -> nn.Module:
-    """The network of `lightweight`: (N, 49, 50) overlapping patches, two layers, a read-out; or no attention in it."""
-    width = 50  # the pixels of a patch; five neurons for each class in the read-out
+    """The network of `lightweight`: 30 overlapping patches of 50 pixels, two layers, a read-out; or no attention."""
+    width = 50  # the pixels of a patch, and in the read-out five neurons for each class
     layers: list[nn.Module] = []
     for _ in range(2):
         if attention:
             layers.append(Residual(nn.LayerNorm(width), SelfAttention(width, heads=5)))
-        layers.append(Residual(nn.LayerNorm(width), Neurons(width), nn.GELU()))
-    patches = Patches(49, (10, 5), stride=4, padding=(3, 2))
-    return nn.Sequential(patches, *layers, nn.LayerNorm(width), Neurons(width), nn.GELU(), Neurons(width), ClassSums(2))
+        layers.append(Residual(nn.LayerNorm(width), Neurons(width), nn.ReLU()))
+    patches = Patches(30, (10, 5), stride=4)
+    return nn.Sequential(patches, *layers, nn.LayerNorm(width), Neurons(width), nn.ReLU(), Neurons(width), ClassSums(2))
 
 
 @register()
@@ -810,10 +810,10 @@ def csnn() -> nn.Module:
         return conv_block(inputs, outputs)[:-1]  # the neurons stand in for the ReLU
 
     return Spiking(
-        nn.Sequential(ChannelsLast(), *currents(1, 16)),
-        nn.Sequential(*currents(16, 32)),
+        nn.Sequential(ChannelsLast(), *currents(1, 12)),
+        nn.Sequential(*currents(12, 32)),
         nn.Sequential(nn.Flatten(), nn.Linear(32 * 7 * 7, CLASSES)),
-        steps=4,
+        steps=3,
         beta=0.5,
     )
 
