@@ -107,6 +107,8 @@ class Config:
     rotation: float = 10.0  # degrees: each image turns by its own angle within +-rotation
     translation: float = 0.1  # share of the side: each image shifts by its own offset within +-translation
     fade: float = 0.8  # last share of the epoch over which the augmentation shrinks to nothing
+    early: float = 0.0  # first share of the epoch in which images come at early_side; for networks that take any size
+    early_side: int = 16  # pixels
 
 
 # --- Data: IDX files on disk -> one uint8 tensor per split ------------------------------------------------------------
@@ -327,30 +329,33 @@ def affine_basis(height: int, width: int, device: torch.device) -> Tensor:
     return F.affine_grid(unit, [6, 1, height, width], align_corners=False).view(6, -1)
 
 
-def augment(pixels: Tensor, affine: Tensor) -> Tensor:
-    """Warp each image of a batch (N, 28, 28) by its own matrix (N, 2, 3), bilinearly, with zeros from outside.
+def augment(pixels: Tensor, affine: Tensor, side: int = SIDE) -> Tensor:
+    """Warp each image of a batch (N, H, W) by its own matrix (N, 2, 3), bilinearly, with zeros from outside.
 
-    A matrix maps output to input coordinates, as in ``F.affine_grid(align_corners=False)``. That function would take
-    three times as long as the sampling itself; one product with its grids for the unit matrices gives the same.
+    Returns (N, side, side). A matrix maps output to input coordinates, as in ``F.affine_grid(align_corners=False)``.
+    That function would take three times as long as the sampling itself; one product with its grids for the unit
+    matrices gives the same.
     """
-    n, height, width = pixels.shape
-    grid = (affine.view(n, 6) @ affine_basis(height, width, pixels.device)).view(n, height, width, 2)
+    n = len(pixels)
+    grid = (affine.view(n, 6) @ affine_basis(side, side, pixels.device)).view(n, side, side, 2)
     return F.grid_sample(pixels.float().unsqueeze(1), grid, align_corners=False).squeeze(1)
 
 
 def epoch_batches(split: Split, config: Config, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Deliver every image of ``split`` once, shuffled and augmented, the last partial batch included.
 
-    Yields (indices (B,), images (B, 1, 28, 28), labels (B,)) on the split's device. All chance is drawn beforehand on
-    the CPU from ``generator``, so a seed means the same epoch on every device and the device is never waited for.
+    Yields (indices (B,), images (B, 1, side, side), labels (B,)) on the split's device; side is 28, or ``early_side``
+    in the ``early`` part (progressive resizing, as in Karras et al., 2018). All chance is drawn beforehand on the CPU
+    from ``generator``, so a seed means the same epoch on every device and the device is never waited for.
     """
     device, n = split.images.device, len(split.labels)
     order = torch.randperm(n, generator=generator).to(device).split(config.batch_size)
-    warped = config.rotation or config.translation
     affine = random_affine(n, config, generator).to(device).split(config.batch_size)
-    for indices, matrices in zip(order, affine, strict=True):
+    warped = config.rotation or config.translation or config.early
+    for i, (indices, matrices) in enumerate(zip(order, affine, strict=True)):
+        side = config.early_side if i * config.batch_size < config.early * n else SIDE
         pixels = split.images[indices]
-        yield indices, to_input(augment(pixels, matrices) if warped else pixels), split.labels[indices]
+        yield indices, to_input(augment(pixels, matrices, side) if warped else pixels), split.labels[indices]
 
 
 # --- Models: one registry; the function's name is the model's name ----------------------------------------------------
@@ -481,7 +486,7 @@ def conv_block(inputs: int, outputs: int) -> list[nn.Module]:
     ]
 
 
-@register()
+@register(early=0.4)
 def efficient() -> nn.Module:
     """Three convolutions with BatchNorm, global average pooling and a small head: the challenge's own network.
 
