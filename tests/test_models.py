@@ -59,11 +59,30 @@ class TestEveryModel:
 
 @pytest.mark.parametrize(
     "name",
-    "efficient lightweight lightweight_no_attention lightweight_conv lightweight_experts mlp_small cnn_small rnn_small "
-    "csnn".split(),
+    "efficient accurate tiny lightweight lightweight_no_attention lightweight_conv lightweight_experts mlp_small "
+    "cnn_small rnn_small csnn".split(),
 )
 def test_these_are_under_the_parameter_limit(name):
     assert challenge.count_parameters(challenge.build_model(name)) < 25_000
+
+
+def test_tiny_counts_every_learned_value_and_learns_no_edge():
+    model = challenge.build_model("tiny")
+    assert challenge.count_parameters(model) == 258
+    assert challenge.count_buffers(model) == 8 * 5 * 5  # the edge filters
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    challenge.train_one_epoch(model, a_batch(40), challenge.recipe("tiny", batch_size=20))
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed and not any(key.endswith("edges") for key in changed)
+
+
+def test_edge_filters_see_a_slope_in_their_own_direction_and_nothing_in_a_flat_image():
+    filters = challenge.edge_filters(8)
+    rightwards = torch.arange(5.0).expand(1, 1, 5, 5)
+    answers = nn.functional.conv2d(rightwards, filters).flatten()
+    assert answers.argmax() == 0 and answers[0] > 0
+    torch.testing.assert_close(answers[4], -answers[0])
+    torch.testing.assert_close(filters.sum((1, 2, 3)), torch.zeros(8), atol=1e-6, rtol=0)
 
 
 def test_attention_of_lightweight_is_over_more_than_one_token():

@@ -1,0 +1,473 @@
+"""Out of PyTorch: what leaves it answers as PyTorch does, in onnxruntime and in a real browser, or is not written."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import export
+import mnist_efficient_model as challenge
+from data import strokes
+
+EXTRAS = [package for package in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(package) is None]
+needs_onnx = pytest.mark.skipif(bool(EXTRAS), reason=f"needs {', '.join(EXTRAS)}: {export.EXTRAS}")
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+PAGE_MODELS = "efficient lightweight_conv lightweight_experts cnn cnn_small cnn_large resnet mlp_small".split()
+REFUSED = {"lightweight": "0' (Patches)", "rnn": "RowReader", "csnn": "Spiking"}
+
+
+def strokes_split(n: int, writers: str) -> challenge.Split:
+    images, labels = strokes.generate(n, 0, writers)
+    return challenge.Split(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+@pytest.fixture(scope="module")
+def data() -> challenge.Dataset:
+    return challenge.Dataset("strokes", strokes_split(12_000, "train"), strokes_split(1000, "test"), "test")
+
+
+@pytest.fixture(scope="module")
+def trained(data) -> tuple[challenge.Result, nn.Module]:
+    """The compact network after an epoch of strokes: it reads digits."""
+    result, model = challenge.run("efficient", data, seed=1)
+    assert result.passed, result.violations
+    return result, model
+
+
+@pytest.fixture(scope="module")
+def checkpoint(trained, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("results") / "efficient.pth"
+    challenge.save_checkpoint(path, trained[1], trained[0], challenge.Limits())
+    return path
+
+
+@pytest.fixture
+def export_command(data, monkeypatch, capsys):
+    """Run export.py's command line in this process, on a small set of strokes; returns (status, stdout, stderr)."""
+    monkeypatch.setattr(challenge, "load_dataset", lambda *_, **__: data)
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        status = export.main([str(argument) for argument in arguments])
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def shaken(name: str) -> nn.Module:
+    """A model whose every weight and statistic is random, so that no term of a layer is lost in ones and zeros."""
+    generator = torch.Generator().manual_seed(0)
+    model = challenge.build_model(name).eval()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            for tensor, low, high in (
+                (module.weight.data, 0.5, 1.5),
+                (module.bias.data, -0.5, 0.5),
+                (module.running_mean, -0.2, 0.2),
+                (module.running_var, 0.5, 1.5),
+            ):
+                tensor.copy_(low + (high - low) * torch.rand(tensor.shape, generator=generator))
+    return model
+
+
+def table(out: str) -> dict[str, list[str]]:
+    """The rows of the printed table: a format's name and its figures."""
+    lines = [line.split() for line in out.splitlines() if line.startswith(("eager", "torch.compile", "ONNX", "int8"))]
+    return {name: figures for name, *figures in lines if figures[:1] != ["has"]}
+
+
+class TestOnnx:
+    @needs_onnx
+    def test_answers_as_pytorch_does_for_any_batch_size(self, export_command, checkpoint, trained, tmp_path):
+        import onnxruntime
+
+        status, out, err = export_command(checkpoint, "--onnx", tmp_path / "it.onnx")
+        assert (status, err) == (0, "") and "the same class on all 1,000 test images" in out
+        session = onnxruntime.InferenceSession(tmp_path / "it.onnx", providers=["CPUExecutionProvider"])
+        for n in (1, 3, 64):
+            images = torch.randn(n, 1, 28, 28)
+            theirs = session.run(["logits"], {"images": images.numpy()})[0]
+            with torch.no_grad():
+                assert np.abs(trained[1].eval()(images).numpy() - theirs).max() < 1e-4
+
+    @needs_onnx
+    def test_says_how_to_feed_it_and_nothing_of_the_machine_it_was_made_on(self, trained):
+        import onnx
+
+        proto = onnx.load_from_string(export.to_onnx(trained[1], trained[0].plain()))
+        about = {entry.key: entry.value for entry in proto.metadata_props}
+        assert about["model"] == "efficient" and str(challenge.MEAN) in about["images"]
+        assert b".py" not in proto.SerializeToString()
+
+    @needs_onnx
+    def test_that_answers_otherwise_is_refused_and_not_written(self, export_command, checkpoint, tmp_path, monkeypatch):
+        another = export.to_onnx(shaken("efficient"), export.load_passing(checkpoint)[1])
+        monkeypatch.setattr(export, "to_onnx", lambda *_: another)
+        status, _, err = export_command(checkpoint, "--onnx", tmp_path / "it.onnx")
+        assert status == 3 and re.search(r"\d+ of 1,000 images change their class", err)
+        assert list(tmp_path.iterdir()) == []
+
+    @needs_onnx
+    @pytest.mark.parametrize("name", ["lightweight", "csnn"])
+    def test_takes_models_of_other_kinds(self, name, data, trained):
+        model = challenge.build_model(name).eval()
+        content = export.to_onnx(model, {**trained[0].plain(), "model": name})
+        assert export.check_same(model, content, data.test.images[:50]) < 1e-4
+
+    def test_without_its_packages_names_the_line_that_installs_them(self, export_command, checkpoint, monkeypatch):
+        monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
+        status, _, err = export_command(checkpoint, "--int8")
+        assert status == 4 and err.count("\n") == 1 and "pip install -r requirements-export.txt" in err
+
+
+class TestInt8AndTheComparison:
+    @needs_onnx
+    def test_is_smaller_hardly_less_accurate_and_reported_before_and_after(self, export_command, checkpoint, data):
+        status, out, _ = export_command(checkpoint, "--int8")
+        assert status == 0
+        small = checkpoint.with_suffix(".int8.onnx").read_bytes()
+        accuracy = challenge.evaluate(export.OnnxModel(small), data.test).accuracy
+        assert accuracy > challenge.evaluate(export.load_passing(checkpoint)[0], data.test).accuracy - 0.02
+        rows = table(out)
+        assert int(rows["ONNX"][0].replace(",", "")) * 0.75 > len(small)
+        assert rows["int8"][0] == f"{len(small):,}" and float(rows["int8"][1]) == pytest.approx(
+            100 * accuracy, abs=0.01
+        )
+        assert len(rows["ONNX"]) == 5 and re.search(r"times as (fast|slow) for one image", out)
+
+    @needs_onnx
+    def test_what_does_not_run_here_is_blank_with_a_note_and_drawn(self, export_command, checkpoint, monkeypatch):
+        def no_compiler(model: nn.Module, **_: object) -> nn.Module:
+            class Broken(nn.Module):
+                def forward(self, images):
+                    raise RuntimeError("no working C++ compiler\nand much more")
+
+            return Broken()
+
+        monkeypatch.setattr(torch, "compile", no_compiler)
+        status, out, _ = export_command(checkpoint, "--compare")
+        rows = table(out)
+        assert status == 0 and rows["torch.compile"] == []
+        assert "Note: torch.compile does not run here: no working C++ compiler\n" in out
+        assert [len(rows[name]) for name in ("eager", "ONNX", "int8")] == [5, 5, 5]
+        assert checkpoint.with_suffix(".formats.png").read_bytes().startswith(b"\x89PNG")
+
+
+class TestBadInput:
+    def refusal(self, export_command, *arguments) -> tuple[int, str]:
+        status, out, err = export_command(*arguments)
+        assert out == "" and err.startswith("export.py: error: ") and err.count("\n") == 1
+        return status, err
+
+    def edited(self, checkpoint, tmp_path, change) -> Path:
+        content = torch.load(checkpoint, weights_only=True)
+        change(content)
+        torch.save(content, tmp_path / "edited.pth")
+        return tmp_path / "edited.pth"
+
+    def test_nothing_to_do_is_a_usage_error(self, export_command, checkpoint):
+        status, err = self.refusal(export_command, checkpoint)
+        assert status == 2 and "--onnx" in err
+
+    @pytest.mark.parametrize("size", [0, 100, 20_000])
+    def test_a_truncated_checkpoint(self, export_command, checkpoint, tmp_path, size):
+        (tmp_path / "short.pth").write_bytes(checkpoint.read_bytes()[:size])
+        status, err = self.refusal(export_command, tmp_path / "short.pth", "--html", tmp_path / "it.html")
+        assert status == 3 and "short.pth is damaged" in err and not (tmp_path / "it.html").exists()
+
+    def test_a_checkpoint_that_is_not_there(self, export_command, tmp_path):
+        status, err = self.refusal(export_command, tmp_path / "no.pth", "--html", tmp_path / "it.html")
+        assert status == 4 and "no.pth" in err
+
+    def test_a_run_that_broke_a_limit(self, export_command, checkpoint, tmp_path):
+        failed = {"passed": False, "violations": ["accuracy 90.00 %: 5.00 points short"]}
+        path = self.edited(checkpoint, tmp_path, lambda content: content["result"].update(failed))
+        status, err = self.refusal(export_command, path, "--html", tmp_path / "it.html")
+        assert status == 1 and "5.00 points short" in err
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda content: content["result"].pop("seed"),
+            lambda content: content.pop("result"),
+            lambda content: content.pop("model"),
+            lambda content: content.update(format=2),
+            lambda content: content["state_dict"].pop("1.weight"),
+        ],
+    )
+    def test_a_checkpoint_of_another_version(self, export_command, checkpoint, tmp_path, change):
+        path = self.edited(checkpoint, tmp_path, change)
+        status, err = self.refusal(export_command, path, "--html", tmp_path / "it.html")
+        assert status == 3 and "edited.pth" in err
+
+    @pytest.mark.parametrize("option", ["--html", "--onnx"])
+    def test_a_target_that_cannot_be_written(self, export_command, checkpoint, tmp_path, option):
+        (tmp_path / "file").write_text("")
+        for target in (tmp_path, tmp_path / "file" / "it"):
+            status, err = self.refusal(export_command, checkpoint, option, target)
+            assert status == 4 and f"cannot write {target}" in err
+
+    def test_a_model_that_reads_no_digits_has_no_page(self, trained):
+        result, model = trained
+        with pytest.raises(challenge.ChallengeError, match="the page reads drawn digits, this model fashion") as caught:
+            export.to_html(model, {**result.plain(), "dataset": "fashion"})
+        assert caught.value.status == 3
+
+    @pytest.mark.parametrize("name", REFUSED)
+    def test_a_model_with_unknown_layers_has_no_page(self, name, trained):
+        with pytest.raises(challenge.ChallengeError, match="cannot be written as JavaScript") as caught:
+            export.to_html(challenge.build_model(name), {**trained[0].plain(), "model": name})
+        assert caught.value.status == 3 and REFUSED[name] in str(caught.value)
+
+    @pytest.mark.parametrize(
+        "layer, words",
+        [
+            (nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), "padding_mode='reflect'"),
+            (nn.Conv2d(1, 1, 3, padding="same"), "padding='same'"),
+            (nn.MaxPool2d(2, ceil_mode=True), "ceil_mode=True"),
+            (nn.AdaptiveAvgPool2d(2), "output_size=2"),
+            (nn.Linear(28, 10), "not flat"),
+            (type("Odd", (nn.ReLU,), {})(), "known layers"),
+        ],
+        ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
+    )
+    def test_an_option_without_javascript_is_named_with_its_layer(self, trained, layer, words):
+        model = nn.Sequential(nn.Sequential(nn.Identity(), layer))
+        with pytest.raises(challenge.ChallengeError, match=re.escape(words)) as caught:
+            export.to_html(model, trained[0].plain())
+        assert f"layer '0.1' ({type(layer).__name__})" in str(caught.value)
+
+
+class TestThePagesText:
+    def test_is_one_small_file_that_asks_the_network_for_nothing(self, export_command, checkpoint, tmp_path):
+        status, _, _ = export_command(checkpoint, "--html", tmp_path / "demo.html")
+        text = (tmp_path / "demo.html").read_text()
+        assert status == 0 and len(text.encode()) < 150_000
+        assert not re.search(r"""(src|href)=(?!["']?data:)|url\(|@import|fetch\(|XMLHttp|{{""", text)
+
+    def test_tells_what_the_network_is_and_holds_only_the_layers_it_has(self, trained):
+        text = export.to_html(trained[1], trained[0].plain())
+        for fact in ("8,706", export.report.percent(trained[0].test_accuracy), "strokes", "<dt>Seed</dt><dd>1</dd>"):
+            assert fact in text
+        assert "function conv2d" in text and "function mixture" not in text and "function erf" not in text
+        assert '["3×3 convolution", x => conv2d(x, weights["1.weight"], null,' in text
+
+
+# --- In Chromium ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver", reason=f"needs selenium: {export.EXTRAS}")
+    if not CHROMIUM or not DRIVER:
+        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (
+        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+        f"--disable-component-update --disable-sync --user-data-dir={tmp_path_factory.mktemp('chromium')}"
+    ).split():
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
+    driver.set_window_size(1100, 1000)
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def open_page(browser, tmp_path):
+    """Open the page of a model in the browser; afterwards the console must have stayed empty."""
+
+    def open_(model: nn.Module, result: dict):
+        path = tmp_path / "page.html"
+        path.write_text(export.to_html(model, result))
+        browser.get(path.as_uri())
+        return browser
+
+    yield open_
+    assert browser.get_log("browser") == []
+
+
+@pytest.fixture
+def page(open_page, trained):
+    """The trained network's page, freshly opened."""
+    return open_page(trained[1], trained[0].plain())
+
+
+def page_logits(browser, images: torch.Tensor) -> torch.Tensor:
+    """The page's own forward pass on images (N, 28, 28) uint8."""
+    script = "return arguments[0].map(pixels => Array.from(forward(pixels)));"
+    return torch.tensor(browser.execute_script(script, images.flatten(1).tolist()))
+
+
+def draw(browser, *lines: list[tuple[float, float]]) -> None:
+    """Move the mouse, pressed, along lines of points given as shares of the pad's side."""
+    from selenium.webdriver import ActionChains
+    from selenium.webdriver.common.by import By
+
+    pad = browser.find_element(By.ID, "pad")
+    side = pad.size["width"]
+    for line in lines:
+        actions = ActionChains(browser, duration=10)
+        for i, (x, y) in enumerate(line):
+            actions.move_to_element_with_offset(pad, round((x - 0.5) * side), round((y - 0.5) * side))
+            if i == 0:
+                actions.click_and_hold()
+        actions.release().perform()
+
+
+def settle(browser) -> None:
+    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]));")
+
+
+def reading(browser) -> str:
+    settle(browser)
+    return browser.execute_script("return find('digit').textContent;")
+
+
+def seen(browser) -> np.ndarray:
+    """What the page says the network sees, (28, 28), read back from its picture."""
+    script = """
+        const copy = new OffscreenCanvas(28, 28).getContext("2d");
+        copy.drawImage(find("seen"), 0, 0);
+        return Array.from(copy.getImageData(0, 0, 28, 28).data);"""
+    return np.array(browser.execute_script(script)).reshape(28, 28, 4)[..., 0]
+
+
+def arc(x: float, y: float, wide: float, high: float, start: float, end: float) -> list[tuple[float, float]]:
+    """Points along an ellipse, from one angle to another in degrees, clockwise from the right."""
+    angles = np.radians(np.linspace(start, end, 16))
+    return [(x + wide * math.cos(a), y + high * math.sin(a)) for a in angles]
+
+
+DRAWN = {  # digits as a person would draw them with a mouse
+    "0": [arc(0.5, 0.5, 0.2, 0.3, -90, 270)],
+    "1": [[(0.52, 0.2), (0.5, 0.8)]],
+    "2": [[*arc(0.5, 0.35, 0.17, 0.15, -170, 30), (0.33, 0.78), (0.7, 0.78)]],
+    "3": [arc(0.47, 0.35, 0.17, 0.14, -150, 90) + arc(0.47, 0.64, 0.2, 0.16, -90, 150)],
+    "4": [[(0.35, 0.2), (0.3, 0.52), (0.7, 0.5)], [(0.62, 0.25), (0.58, 0.82)]],
+    "7": [[(0.3, 0.25), (0.7, 0.24), (0.45, 0.8)]],
+}
+
+
+class TestThePageInABrowser:
+    @pytest.mark.parametrize("name", PAGE_MODELS)
+    def test_computes_pytorchs_logits(self, open_page, data, trained, name):
+        model = trained[1] if name == "efficient" else shaken(name)
+        n = 200 if name == "efficient" else 10
+        browser = open_page(model, {**trained[0].plain(), "model": name})
+        ours = page_logits(browser, data.test.images[:n])
+        torch.testing.assert_close(ours, challenge.predict(model, data.test.images[:n]), atol=1e-4, rtol=0)
+
+    def test_computes_strides_groups_and_every_activation_as_pytorch_does(self, open_page, data, trained):
+        activations = [
+            nn.GELU(),
+            nn.GELU("tanh"),
+            nn.SiLU(),
+            nn.ELU(0.5),
+            nn.LeakyReLU(0.1),
+            nn.Hardswish(),
+            nn.ReLU6(),
+        ]
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 6, (3, 5), stride=(2, 1), padding=(0, 2)),
+            activations[0],
+            nn.AvgPool2d(3, stride=2, padding=1),
+            nn.Conv2d(6, 12, 3, groups=3, dilation=2, padding=1),
+            activations[1],
+            nn.MaxPool2d((2, 3), stride=(1, 2), padding=(1, 1)),
+            *activations[2:],
+            nn.Dropout(0.5),
+            nn.Flatten(),
+            nn.Sequential(nn.LazyLinear(20), nn.Tanh(), nn.Linear(20, 10, bias=False), nn.Sigmoid()),
+        ).eval()
+        model(torch.zeros(1, 1, 28, 28))  # gives the lazy layer its shape
+        browser = open_page(model, trained[0].plain())
+        theirs = challenge.predict(model, data.test.images[:20])
+        assert theirs.std(0).min() > 1e-3, "the outputs tell the images apart"
+        torch.testing.assert_close(page_logits(browser, data.test.images[:20]), theirs, atol=1e-4, rtol=0)
+
+    @pytest.mark.parametrize("digit", DRAWN)
+    def test_reads_a_digit_drawn_with_the_mouse(self, page, digit):
+        draw(page, *DRAWN[digit])
+        assert reading(page) == digit
+
+    @pytest.mark.parametrize("size, x, y", [(1, 0.5, 0.5), (0.4, 0.25, 0.3), (0.4, 0.75, 0.7)])
+    def test_scales_and_centres_the_drawing_as_mnist_was(self, page, size, x, y):
+        draw(page, *[[(x + size * (px - 0.5), y + size * (py - 0.5)) for px, py in line] for line in DRAWN["7"]])
+        assert reading(page) == "7"
+        pixels = seen(page)
+        rows, columns = np.nonzero(pixels)
+        assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20, 21)
+        centre = np.array([(pixels.sum(1 - axis) * np.arange(28)).sum() for axis in (0, 1)]) / pixels.sum()
+        assert np.abs(centre - 14).max() <= 0.6
+        assert len(np.unique(pixels)) > 10, "its edges are grey"
+
+    def test_shows_test_digits_one_after_the_other_and_says_what_they_are(self, page):
+        images, labels = strokes.generate(40, 0, "test")
+        for image, label in zip(images[:3], labels, strict=False):
+            page.execute_script("find('next').click();")
+            settle(page)
+            assert np.array_equal(seen(page), image)
+            verdict = page.execute_script("return find('verdict').textContent;")
+            assert "Right." in verdict or f"meant to be {label}" in verdict
+
+    def test_works_by_keyboard_alone(self, page):
+        from selenium.webdriver import ActionChains, Keys
+
+        page.execute_script("pad.focus();")
+        keys = [Keys.SPACE, *[Keys.ARROW_DOWN] * 14, Keys.SPACE]
+        ActionChains(page).send_keys(*keys).perform()
+        assert reading(page) == "1"
+        ActionChains(page).send_keys("c").perform()
+        assert reading(page) == ""
+        ActionChains(page).send_keys("n").perform()
+        assert reading(page) != ""
+
+    def test_tells_a_screen_reader_what_it_reads(self, page):
+        from selenium.webdriver.support.ui import WebDriverWait
+
+        draw(page, *DRAWN["1"])
+        told = "return find('spoken').textContent;"
+        WebDriverWait(page, 5).until(lambda browser: "It reads 1" in browser.execute_script(told))
+        roles = page.execute_script("return [spoken.ariaLive, pad.getAttribute('role'), find('bars').ariaLabel];")
+        assert roles == ["polite", "application", "Probabilities"]
+
+    def test_shows_ten_probabilities_and_the_maps_of_every_layer(self, page):
+        draw(page, *DRAWN["3"])
+        settle(page)
+        shares = page.execute_script("return bars.map(bar => parseFloat(bar.querySelector('span').textContent));")
+        assert len(shares) == 10 and sum(shares) == pytest.approx(100, abs=0.5)
+        captions = page.execute_script("return [...document.querySelectorAll('figcaption')].map(c => c.textContent);")
+        assert captions[0] == "3×3 convolution 8 × 28 × 28" and captions[-1] == "linear 10" and len(captions) == 16
+        inked = (
+            "return figures.every(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 99))"
+        )
+        assert page.execute_script(inked)
+
+    @pytest.mark.parametrize("width, scheme", [(1100, "light"), (1100, "dark"), (360, "light")])
+    def test_fits_any_screen_and_is_legible_in_light_and_dark(self, page, width, scheme):
+        feature = [{"name": "prefers-color-scheme", "value": scheme}]
+        screen = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500}
+        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": feature})
+        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+        try:
+            settle(page)
+            widest = "return Math.max(...[...document.querySelectorAll('*')].map(e => e.getBoundingClientRect().right))"
+            assert page.execute_script(widest) <= width
+            script = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor];"
+            levels = [re.findall(r"\d+", colour)[:3] for colour in page.execute_script(script)]
+            text, ground = (np.mean([int(level) for level in colour]) for colour in levels)
+            assert abs(text - ground) > 150 and (text > ground) == (scheme == "dark")
+        finally:
+            page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+            page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
