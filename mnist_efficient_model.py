@@ -107,8 +107,9 @@ class Config:
     rotation: float = 10.0  # degrees: each image turns by its own angle within +-rotation
     translation: float = 0.1  # share of the side: each image shifts by its own offset within +-translation
     fade: float = 0.8  # last share of the epoch over which the augmentation shrinks to nothing
-    early: float = 0.0  # first share of the epoch in which images come at early_side; for networks that take any size
-    early_side: int = 16  # pixels
+    early: float = 0.0  # first share of the epoch in which images come small; for networks that take any size
+    early_view: int = 20  # pixels: a small image shows the middle of the digit, early_view by early_view of them, ...
+    early_side: int = 16  # ... drawn with early_side by early_side
 
 
 # --- Data: IDX files on disk -> one uint8 tensor per split ------------------------------------------------------------
@@ -323,21 +324,21 @@ def random_affine(n: int, config: Config, generator: torch.Generator) -> Tensor:
 
 
 @cache
-def affine_basis(height: int, width: int, device: torch.device) -> Tensor:
-    """The sampling grids of the six unit matrices, (6, height * width * 2): any matrix's grid is a sum of them."""
-    unit = torch.eye(6, device=device).view(6, 2, 3)
-    return F.affine_grid(unit, [6, 1, height, width], align_corners=False).view(6, -1)
+def affine_basis(side: int, zoom: float, device: torch.device) -> Tensor:
+    """The sampling grids of the six unit matrices, (6, side * side * 2): any matrix's grid is a sum of them."""
+    unit = torch.eye(6, device=device).view(6, 2, 3) * torch.tensor([zoom, zoom, 1.0], device=device)
+    return F.affine_grid(unit, [6, 1, side, side], align_corners=False).view(6, -1)
 
 
-def augment(pixels: Tensor, affine: Tensor, side: int = SIDE) -> Tensor:
-    """Warp each image of a batch (N, H, W) by its own matrix (N, 2, 3), bilinearly, with zeros from outside.
+def augment(pixels: Tensor, affine: Tensor, side: int = SIDE, view: int = SIDE) -> Tensor:
+    """Warp each image of a batch (N, 28, 28) by its own matrix (N, 2, 3), bilinearly, with zeros from outside.
 
-    Returns (N, side, side). A matrix maps output to input coordinates, as in ``F.affine_grid(align_corners=False)``.
-    That function would take three times as long as the sampling itself; one product with its grids for the unit
-    matrices gives the same.
+    Returns (N, side, side): the middle ``view`` by ``view`` pixels of the warped images, resampled. A matrix maps
+    output to input coordinates, as in ``F.affine_grid(align_corners=False)``. That function would take three times as
+    long as the sampling itself; one product with its grids for the unit matrices gives the same.
     """
     n = len(pixels)
-    grid = (affine.view(n, 6) @ affine_basis(side, side, pixels.device)).view(n, side, side, 2)
+    grid = (affine.view(n, 6) @ affine_basis(side, view / SIDE, pixels.device)).view(n, side, side, 2)
     return F.grid_sample(pixels.float().unsqueeze(1), grid, align_corners=False).squeeze(1)
 
 
@@ -351,11 +352,12 @@ def epoch_batches(split: Split, config: Config, generator: torch.Generator) -> I
     device, n = split.images.device, len(split.labels)
     order = torch.randperm(n, generator=generator).to(device).split(config.batch_size)
     affine = random_affine(n, config, generator).to(device).split(config.batch_size)
-    warped = config.rotation or config.translation or config.early
+    warped = config.rotation or config.translation
     for i, (indices, matrices) in enumerate(zip(order, affine, strict=True)):
-        side = config.early_side if i * config.batch_size < config.early * n else SIDE
+        small = i * config.batch_size < config.early * n
+        size = (config.early_side, config.early_view) if small else (SIDE, SIDE)
         pixels = split.images[indices]
-        yield indices, to_input(augment(pixels, matrices, side) if warped else pixels), split.labels[indices]
+        yield indices, to_input(augment(pixels, matrices, *size) if warped or small else pixels), split.labels[indices]
 
 
 # --- Models: one registry; the function's name is the model's name ----------------------------------------------------
@@ -486,7 +488,7 @@ def conv_block(inputs: int, outputs: int) -> list[nn.Module]:
     ]
 
 
-@register(early=0.4)
+@register(early=0.6)
 def efficient() -> nn.Module:
     """Three convolutions with BatchNorm, global average pooling and a small head: the challenge's own network.
 

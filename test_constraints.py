@@ -192,7 +192,7 @@ class TestTheEpoch:
         assert max(len(batch[0]) for batch in batches) <= batch_size
 
     def test_early_images_are_small_and_still_each_comes_once(self):
-        config = challenge.Config(batch_size=10, early=0.4, early_side=16)
+        config = challenge.Config(batch_size=10, early=0.4, early_side=16, early_view=20)
         batches = list(challenge.epoch_batches(a_split(50), config, torch.Generator().manual_seed(0)))
         assert [images.shape[-1] for _, images, _ in batches] == [16, 16, 28, 28, 28]
         assert torch.cat([indices for indices, *_ in batches]).sort().values.tolist() == list(range(50))

@@ -182,7 +182,11 @@ class TestWithoutMnist:
         assert status == 4 and out == "" and "could not be downloaded" in err and len(err.splitlines()) == 1
 
     def test_a_stalling_network_is_given_up_in_seconds(self, few_strokes, monkeypatch, tmp_path):
-        monkeypatch.setattr("socket.create_connection", lambda *_, **__: time.sleep(60))
+        def stall(*_, **__):
+            time.sleep(60)
+            raise TimeoutError
+
+        monkeypatch.setattr("socket.create_connection", stall)
         start = time.perf_counter()
         assert load_dataset("auto", tmp_path).name == "strokes"
         assert time.perf_counter() - start < 8
