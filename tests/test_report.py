@@ -95,6 +95,23 @@ class TestAll:
         status, out, _ = command("--model", "all", *common, "--lr", 1e-9)
         assert status == 1 and "points short" in out
 
+    def test_the_frontier_is_a_family_of_its_own_that_all_must_pass(self, command, fashion_dir, tmp_path, monkeypatch):
+        few = {name: challenge.FRONTIER[name] for name in ("tiny_8",)}
+        monkeypatch.setattr(challenge, "FRONTIER", few)
+        common = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results")
+        status, *_ = command("--model", "frontier", *common)
+        rows = list(csv.DictReader((tmp_path / "results" / "comparison.csv").open()))
+        assert [row["model"] for row in rows] == list(few) and {row["dataset"] for row in rows} == {"fashion"}
+        assert status == (0 if all(row["passed"] == "True" for row in rows) else 1)
+        assert np.array(Image.open(tmp_path / "results" / "accuracy_vs_parameters.png")).std() > 5
+
+
+def test_the_frontier_reaches_from_the_smallest_record_to_the_most_accurate():
+    sizes = {name: challenge.count_parameters(challenge.build_model(name)) for name in challenge.FRONTIER}
+    assert list(sizes.values()) == sorted(sizes.values()) and len(sizes) >= 8
+    assert sizes["tiny_8"] == challenge.count_parameters(challenge.build_model("tiny"))
+    assert sizes["accurate_24_32"] == challenge.count_parameters(challenge.build_model("accurate"))
+
 
 class TestSweep:
     def test_tries_the_grid_on_a_holdout_and_ranks_it(self, command, fashion_dir, tmp_path):

@@ -1,0 +1,15 @@
+# expect rejected: it starts another process
+import os
+
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        while True:
+            os.fork()
+        return self.fc(x.flatten(1))

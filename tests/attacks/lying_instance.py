@@ -1,0 +1,12 @@
+# expect rejected: replaces nn.Module's 'parameters'
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self.__dict__["parameters"] = lambda recurse=True: iter([self.fc.bias])
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

@@ -1,0 +1,15 @@
+# expect rejected: redefines nn.Module's 'parameters'
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.big = nn.Linear(784, 40)
+        self.fc = nn.Linear(40, 10)
+
+    def parameters(self, *arguments, **named):
+        return iter([self.fc.bias])
+
+    def forward(self, x):
+        return self.fc(self.big(x.flatten(1)).relu())

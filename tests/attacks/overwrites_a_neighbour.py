@@ -1,0 +1,15 @@
+# expect rejected: it writes outside
+from pathlib import Path
+
+from torch import nn
+
+Path(__file__).resolve().parent.parent.joinpath("alice.py").write_text("raise SystemExit")
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

@@ -1,0 +1,14 @@
+# expect rejected: json.dumps, which belongs to
+import json
+
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        json.dumps = lambda *arguments, **named: '{"status": "passed"}'
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

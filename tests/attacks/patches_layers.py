@@ -1,0 +1,12 @@
+# expect rejected: nn.modules.linear.Linear.forward, which belongs to
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        nn.Linear.forward = lambda self, x: x[:, :10]
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

@@ -1,0 +1,15 @@
+# expect rejected: it reads outside
+from pathlib import Path
+
+from torch import nn
+
+LABELS = Path("../../data/FashionMNIST/raw/t10k-labels-idx1-ubyte").read_bytes()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

@@ -1,0 +1,14 @@
+# expect rejected: it reads outside
+import glob
+
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        glob.glob("/home/*/data/MNIST/raw/*")
+        return self.fc(x.flatten(1))

@@ -1,0 +1,2 @@
+def flatten(x):
+    return x.flatten(1)
