@@ -52,6 +52,7 @@ PROBE = 1_000  # images for each of the two checks beside the accuracy
 CHANCE = 0.4  # an untrained model that does better than this on them was trained before
 NOISE_DROP = 0.15  # a model that loses more than this to noise nobody sees has memorised the images
 SOURCE_BYTES = 1 << 20  # of one file of code
+SETTINGS_FILES, SETTINGS_BYTES = {".json", ".yaml", ".yml", ".toml", ".ini", ".cfg"}, 2000  # read by some models
 SKIPPED_FOLDERS = {"__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages"}
 SCORED = ("passed", "failed")  # the statuses of models that ran; the others have no figures to give credit for
 
@@ -136,7 +137,9 @@ def read_folder(found: Submission, root: Path) -> None:
 
 def add_file(found: Submission, path: Path, name: str) -> None:
     size = path.stat().st_size
-    if path.suffix != ".py":
+    if path.suffix in SETTINGS_FILES and size <= SETTINGS_BYTES:
+        found.files[name] = path.read_bytes()
+    elif path.suffix != ".py":
         found.omitted[name] = "is not code: a model starts untrained, and learns in its one epoch only"
     elif size > SOURCE_BYTES:
         found.omitted[name] = f"is {size / 1e6:,.1f} MB long, where a file of code may have 1 MB"
@@ -146,7 +149,7 @@ def add_file(found: Submission, path: Path, name: str) -> None:
 
 def choose_main(found: Submission) -> tuple[str, tuple[str, str] | None]:
     """The file that holds the model, or the problem that there is none."""
-    code = [*found.files, *(name for name in found.omitted if name.endswith(".py"))]
+    code = [name for name in (*found.files, *found.omitted) if name.endswith(".py")]
     named = sorted((name for name in code if Path(name).name == "model.py"), key=lambda name: (name.count("/"), name))
     for choice in ("model.py", "src/model.py"):
         if choice in named:
@@ -175,7 +178,8 @@ class Keeper:
     def __init__(self) -> None:
         environment = {key: os.environ[key] for key in self.PASSED_ON if key in os.environ}
         environment |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "PYTHONDONTWRITEBYTECODE"), "1")
-        environment |= {"TORCHDYNAMO_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0"}
+        environment |= {"TORCHDYNAMO_DISABLE": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONHASHSEED": "0",
+                        "MPLBACKEND": "agg"}  # fmt: skip
         # glibc: keep freed memory for the next step; a child would spend a fifth of its time on page faults
         environment |= {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
         self.folder = tempfile.mkdtemp(prefix="keeper-")  # for all that it and its children write

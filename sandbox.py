@@ -363,8 +363,9 @@ def keeper() -> None:
     """Take jobs, one JSON object on a line of standard input, and answer each on standard output."""
     torch.set_num_threads(1)  # a pool of threads would not survive the fork
     warm_up()
-    with contextlib.suppress(Exception):  # many a submission imports it without need; loading it takes a second
-        importlib.import_module("torchvision")
+    for name in ("torchvision", "matplotlib.pyplot", "snntorch"):  # many a submission imports them; each takes seconds
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
     if LIBC:
         ask("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # what a child leaves behind becomes ours, and is ended
     answers = os.dup(1)
@@ -442,13 +443,15 @@ FORBIDDEN = {  # audit event -> what a submission does when it raises it, direct
         ("socket.connect", "socket.bind", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto"),
         "it uses the network",
     ),
-    **dict.fromkeys(
-        ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn"),
-        "it starts another process",
-    ),
     **dict.fromkeys(("os.kill", "os.killpg"), "it sends signals to processes"),
 }
-FORBIDDEN_DIRECTLY = {  # the same, but only when the submission itself asks, not a library that it uses
+# What a submission may not do itself. A library that it imports gets an error instead, as on a system without the
+# program that it looks for: matplotlib asks fontconfig for fonts.
+FORBIDDEN_ITSELF = dict.fromkeys(
+    ("subprocess.Popen", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.forkpty", "pty.spawn"),
+    "it starts another process",
+)
+FORBIDDEN_DIRECTLY = {  # the same, but a library may do it
     **dict.fromkeys(("ctypes.dlopen", "ctypes.dlsym", "ctypes.cdata"), "it reaches below Python with ctypes"),
     **dict.fromkeys(("gc.get_objects", "gc.get_referrers"), "it searches the grader's memory"),
 }
@@ -530,6 +533,11 @@ class Guard:
         elif event in FORBIDDEN:
             if frame := self.culprit():
                 self.reject(FORBIDDEN[event], event, frame)
+        elif event in FORBIDDEN_ITSELF:
+            if frame := self.direct():
+                self.reject(FORBIDDEN_ITSELF[event], event, frame)
+            if self.culprit():
+                raise PermissionError(errno.EPERM, "a submission starts no process")
         elif event in FORBIDDEN_DIRECTLY:
             if frame := self.direct():
                 self.reject(FORBIDDEN_DIRECTLY[event], event, frame)
@@ -834,11 +842,11 @@ def source_numbers(source: bytes) -> int:
 
 def too_many_numbers(files: dict[str, bytes], main: str) -> dict[str, str]:
     """The files that carry data rather than code, with what to say when the model wants one of them."""
-    counts = {name: source_numbers(source) for name, source in files.items()}
+    counts = {name: source_numbers(text) if name.endswith(".py") else len(text) // 4 for name, text in files.items()}
     room, data = SOURCE_NUMBERS, {}
     for name in sorted(files, key=lambda name: (name != main, counts[name], name)):
         if counts[name] > room:
-            why = f"carries {counts[name]:,} numbers as literals: a model starts untrained and learns in its one epoch"
+            why = f"carries {counts[name]:,} numbers as text: a model starts untrained and learns in its one epoch"
             data[name] = why
         else:
             room -= counts[name]
@@ -1001,6 +1009,11 @@ def unpack(raw: bytes) -> list[tuple[str, str, Tensor]]:
     return entries
 
 
+def saved(entries: list[tuple[str, str, Tensor]], *kinds: str) -> list[tuple[str, str, Tensor]]:
+    """Those of ``kinds``, or all that a state_dict carries."""
+    return [entry for entry in entries if (entry[1] in kinds if kinds else entry[1] != "constant")]
+
+
 def same(one: list[tuple[str, str, Tensor]], other: list[tuple[str, str, Tensor]]) -> bool:
     """Whether two lists of entries have equal names, kinds, types and shapes."""
     first, second = ([(name, kind, t.dtype, t.shape) for name, kind, t in entries] for entries in (one, other))
@@ -1067,14 +1080,17 @@ def train(job: dict[str, Any], build: Callable[[int], tuple], guard: Guard, line
     guard.check_model(model)
     steps.check()
     after = tensors(model)
-    if not same(before, after):
-        line.end("rejected", "its parameters or buffers are not the same ones after the epoch as before it")
+    if not same(saved(before, "parameter"), saved(after, "parameter")):
+        line.end("rejected", "its parameters are not the same ones after the epoch as before it")
+    if not same(saved(before), saved(after)):
+        cure = "so that its weights could not be loaded again: register those with persistent=False"
+        line.end("invalid", f"it adds buffers or changes their shape while it trains, {cure}")
     if steps.count != math.ceil(len(split.labels) / config.batch_size) and not epoch.diverged_at:
         line.end("rejected", f"{steps.count:,} optimizer steps were counted in an epoch of fewer")
     for where, size, trainable, _ in outside(model, guard):
         if trainable:
             line.end("rejected", f"it trains {size:,} numbers outside its parameters, in {where}; use nn.Parameter")
-    raw = pack([entry for entry in after if entry[1] != "constant"])
+    raw = pack(saved(after))
     os.write(file, raw)
     last = epoch.curve[-1]["accuracy"] if epoch.curve else None
     facts = {"images_seen": epoch.images_seen, "each_once": epoch.each_once, "diverged_at": epoch.diverged_at}
@@ -1089,7 +1105,7 @@ def evaluate(
     _, model = build(job["seed"])
     kept = outside(model, guard)  # with the things, so that none of them can make room for a new one in its place
     fresh = tensors(model)
-    if not same([entry for entry in fresh if entry[1] != "constant"], entries):
+    if not same(saved(fresh), entries):
         line.end("rejected", "rebuilt in a new process, it does not have the parameters and buffers that were trained")
     guard.phase = "evaluation"
     line.send({"phase": "evaluation"})
@@ -1106,9 +1122,11 @@ def evaluate(
         if kind == "parameter" and not torch.equal(tensor, weights[name]) and not tensor.isnan().any():
             line.end("rejected", f"it changes its parameter {name} while it is tested")
     os.write(file, untrained + trained)
-    held = [sum(numbers(t) for _, kind, t in fresh if kind == "constant" and t.dtype.is_floating_point)]
+    places = {t.data_ptr() for _, kind, t in tensors(model) if kind == "constant"}  # a state, as of a spiking neuron,
+    constants = [t for _, kind, t in fresh if kind == "constant" and t.data_ptr() in places]  # is another one by now
     kept.sort(key=lambda entry: -entry[1])
-    line.end("done", "", constants=held[0], outside=kept[:5], outside_all=sum(size for _, size in kept))
+    held = sum(numbers(t) for t in constants if t.dtype.is_floating_point or t.is_complex())
+    line.end("done", "", constants=held, outside=kept[:5], outside_all=sum(size for _, size in kept))
 
 
 def answers(model: nn.Module, images: Tensor) -> bytes:
@@ -1155,7 +1173,8 @@ def child(job: dict[str, Any], token: str, scratch: str, tell: int, prints: int,
         write_submission(files, scratch, omitted)
     line.send({"phase": "import", "walls": walls})
     os.chdir(scratch)
-    os.environ.update(HOME=scratch, TMPDIR=scratch, MPLCONFIGDIR=scratch, MNIST_DATA_DIR=scratch)
+    own_places = ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME", "MNIST_DATA_DIR")
+    os.environ.update(dict.fromkeys(own_places, scratch))
     tempfile.tempdir = None
     sys.argv = [job["main"]]
     if job["main"] in omitted:

@@ -1,4 +1,4 @@
-# expect rejected: numbers as literals
+# expect rejected: numbers as text
 import torch
 from torch import nn
 
