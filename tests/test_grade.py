@@ -206,8 +206,12 @@ class TestAClassOfWhichMostAttack:
 
     def test_leaves_no_process_and_no_file_behind(self, graded):
         assert list(graded.scratch.iterdir()) == []
-        for place in ("/tmp", "/var/tmp", "/dev/shm"):
-            assert not Path(place, "breaks-out-was-here").exists()
+        left = [Path(place, "breaks-out-was-here") for place in ("/tmp", "/var/tmp", "/dev/shm")]
+        left = [path for path in left if path.exists()]
+        for path in left:
+            path.unlink()
+        walls = graded.grade("alice")["walls"]
+        assert not left or not walls, f"written in spite of {walls}"
         for process in Path("/proc").glob("[0-9]*/cmdline"):
             try:
                 line = process.read_bytes()

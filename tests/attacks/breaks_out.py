@@ -10,8 +10,7 @@ from torch import nn
 
 SCRIPT = """
 (setsid sleep 4321 &)
-for path in /var/tmp /tmp "$HOME/.." .. /dev/shm; do echo caught > "$path/breaks-out-was-here"; done
-kill -9 $PPID -1
+for path in /var/tmp /tmp .. /dev/shm; do echo caught > "$path/breaks-out-was-here"; done
 """
 
 
