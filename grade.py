@@ -12,6 +12,12 @@ This process imports nothing of a submission. It holds the labels, the clock and
 
 from __future__ import annotations
 
+import signal
+import sys
+
+if __name__ == "__main__":  # before torch's import, which takes seconds: an early Ctrl-C is as clean as a late one
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+
 import argparse
 import concurrent.futures
 import contextlib
@@ -26,10 +32,8 @@ import re
 import secrets
 import select
 import shutil
-import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -605,10 +609,11 @@ def to_csv(rows: Sequence[dict[str, Any]]) -> str:
 
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 72rem; padding: 1rem;
+body { font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 84rem; padding: 1rem;
        color-scheme: light dark }
 table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums }
 th, td { border-bottom: 1px solid #8886; padding: .3rem .6rem; text-align: left; vertical-align: top }
+td:last-child:not(.number) { min-width: 22rem }
 .number { text-align: right; white-space: nowrap } .passed { color: #1a7f37 } .rejected { color: #cf222e }
 pre { overflow: auto; background: #8882; padding: .6rem; white-space: pre-wrap }
 """
@@ -963,5 +968,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ended like Ctrl-C: no child outlives it
+    for ending in (signal.SIGINT, signal.SIGTERM):  # both raise KeyboardInterrupt: no child outlives the grader
+        signal.signal(ending, signal.default_int_handler)
     sys.exit(main())
