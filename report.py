@@ -217,14 +217,14 @@ def figure(width: float, height: float, columns: int = 1) -> tuple[Any, Any]:
     import matplotlib.pyplot as plt
 
     plt.rcParams.update({"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True})
-    return plt.subplots(1, columns, figsize=(width, height), layout="constrained")
+    return plt.subplots(1, columns, figsize=(width, height), dpi=130, layout="constrained")
 
 
 def png(fig: Any) -> bytes:
     import matplotlib.pyplot as plt
 
     content = io.BytesIO()
-    fig.savefig(content, format="png", dpi=130)
+    fig.savefig(content, format="png")
     plt.close(fig)
     return content.getvalue()
 
@@ -252,8 +252,8 @@ def place_labels(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
         label = axes.annotate(name, (x, y), xytext=(0, 0), textcoords="offset pixels", fontsize=8, va="center")
         box = label.get_window_extent()
         width, height = box.width, box.height
-        beside = [(9, dy) for dy in (0, 14, -14, 28, -28, 42, -42)] + [(-9 - width, dy) for dy in (0, 14, -14, 28, -28)]
-        for dx, dy in [*beside, (-width / 2, 60), (-width / 2, -60)]:
+        beside = [(dx, dy) for dy in (0, 18, -18, 36, -36, 54, -54) for dx in (9, -9 - width)]
+        for dx, dy in [*beside, (-width / 2, 78), (-width / 2, -78)]:
             spot = (px + dx, py + dy - height / 2, px + dx + width, py + dy + height / 2)
             inside = spot[0] > frame.x0 and spot[2] < frame.x1 and spot[1] > frame.y0 and spot[3] < frame.y1
             if inside and not any(
@@ -262,7 +262,7 @@ def place_labels(axes: Any, points: Sequence[tuple[float, float, str]]) -> None:
                 break
         taken.append(spot)
         label.xyann = (dx, dy)
-        if abs(dy) > 14:
+        if abs(dy) > 18:
             label.arrowprops = None
             axes.annotate("", (x, y), xytext=(dx if dx > 0 else dx + width, dy), textcoords="offset pixels",
                 arrowprops={"arrowstyle": "-", "color": "0.6", "linewidth": 0.6})  # fmt: skip
