@@ -70,9 +70,9 @@ def parse_sweep(settings: Sequence[str]) -> dict[str, list[Any]]:
         if key not in Config.__dataclass_fields__ or not values:
             keys = ", ".join(Config.__dataclass_fields__)
             raise ChallengeError(f"--sweep {setting}: expected KEY=V1,V2,... with KEY one of {keys}", USAGE)
-        kind = {"batch_size": challenge.positive(int), "lr": challenge.positive(float), "optimizer": str}.get(
-            key, challenge.positive(float, zero=True)
-        )
+        default = Config.__dataclass_fields__[key].default
+        numeric = challenge.positive(int) if isinstance(default, int) else challenge.positive(float, zero=key != "lr")
+        kind = str if isinstance(default, str) else numeric
         try:
             grid[key] = [kind(value) for value in values.split(",")]
         except argparse.ArgumentTypeError as error:
