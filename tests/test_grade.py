@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,9 +137,19 @@ def run_grade(*arguments: object, **named: object) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, timeout=600, **named)
 
 
-def grade_here(*arguments: object) -> int:
-    """The command in this process, which has PyTorch loaded; returns the exit status."""
-    return grade.main([str(argument) for argument in arguments])
+@pytest.fixture(scope="module")
+def warm_keeper() -> grade.Keeper:
+    keeper = grade.Keeper()
+    yield keeper
+    grade.Keeper.close(keeper)
+
+
+@pytest.fixture
+def grade_here(warm_keeper: grade.Keeper, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """The command in this process, with a keeper that has PyTorch loaded; returns the exit status."""
+    monkeypatch.setattr(grade, "Keeper", lambda: warm_keeper)
+    monkeypatch.setattr(warm_keeper, "close", lambda: None)
+    return lambda *arguments: grade.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
@@ -196,14 +207,6 @@ class TestAClassOfWhichMostAttack:
         assert found["status"] in ("passed", "failed"), found["reason"]
         assert found["accuracy"] is not None and found["runs"][0]["images_seen"] == 2000
 
-    def test_leaves_an_honest_neighbour_its_grade(self, graded, on_digits, tmp_path):
-        grade_here(graded.folder / "alice.py", "--out", tmp_path, *on_digits)
-        alone = json.loads((tmp_path / "students" / "alice.json").read_text())
-        among = graded.grade("alice")
-        assert among["status"] == alone["status"] == "passed"
-        assert (among["accuracy"], among["parameters"]) == (alone["accuracy"], alone["parameters"])
-        assert (graded.folder / "alice.py").read_text() == LINEAR
-
     def test_leaves_no_process_and_no_file_behind(self, graded):
         assert list(graded.scratch.iterdir()) == []
         left = [Path(place, "breaks-out-was-here") for place in ("/tmp", "/var/tmp", "/dev/shm")]
@@ -238,7 +241,7 @@ class TestAClassOfWhichMostAttack:
         assert keys == sorted(keys) and len(keys) >= 3
         assert {graded.grade(row["student"])["status"] for row in rows} == {"passed"}
 
-    def test_is_graded_again_only_where_something_changed(self, on_digits, tmp_path, capsys):
+    def test_is_graded_again_only_where_something_changed(self, grade_here, on_digits, tmp_path, capsys):
         folder, out = tmp_path / "two", tmp_path / "grades"
         folder.mkdir()
         (folder / "alice.py").write_text(LINEAR)
@@ -289,7 +292,7 @@ class TestAClassOfWhichMostAttack:
 class TestNames:
     NAMES = ("=cmd|' /C calc'!A0", 'Zoë, the "great" <b>', "a b", "+1", "名前", "..x")
 
-    def test_are_harmless_in_every_file(self, on_digits, tmp_path):
+    def test_are_harmless_in_every_file(self, grade_here, on_digits, tmp_path):
         folder, out = tmp_path / "class", tmp_path / "grades"
         for name in self.NAMES:
             (folder / name.replace("/", "∕")).mkdir(parents=True)
@@ -368,7 +371,7 @@ class TestExports:
         assert document["score"] == sum(test["score"] for test in document["tests"])
         assert [test["passed"] for test in document["tests"]] == [True, True, False]
 
-    def test_grading_alone_writes_for_gradescope_and_actions(self, on_digits, tmp_path, monkeypatch):
+    def test_grading_alone_writes_for_gradescope_and_actions(self, grade_here, on_digits, tmp_path, monkeypatch):
         for name in ("submission", "results"):
             (tmp_path / "autograder" / name).mkdir(parents=True)
         monkeypatch.setattr(grade, "AUTOGRADER", tmp_path / "autograder")
@@ -383,7 +386,7 @@ class TestExports:
         summary = (tmp_path / "summary.md").read_text()
         assert summary.startswith("### submission: invalid")
 
-    def test_the_autograder_is_ready_to_upload_and_needs_nothing_beside_it(self, on_digits, tmp_path):
+    def test_the_autograder_is_ready_to_upload_and_grades_alone_as_among_attacks(self, graded, on_digits, tmp_path):
         assert grade.main(["--gradescope", str(tmp_path / "a.zip"), "--max-parameters", "9000"]) == 0
         with zipfile.ZipFile(tmp_path / "a.zip") as archive:
             names = archive.namelist()
@@ -394,10 +397,14 @@ class TestExports:
                 assert archive.read(name).startswith(b"#!/usr/bin/env bash\n")
             archive.extractall(tmp_path / "source")
         assert "--max-parameters 9000" in run and "/autograder/submission" in run
-        (tmp_path / "net.py").write_text(LINEAR)
-        command = [sys.executable, "grade.py", tmp_path / "net.py", "--out", tmp_path / "grades", *map(str, on_digits)]
+        out, mine = tmp_path / "grades", graded.folder / "alice.py"
+        command = [sys.executable, "grade.py", mine, "--out", out, *map(str, on_digits)]
         subprocess.run(command, cwd=tmp_path / "source", check=True, capture_output=True, timeout=100)
-        assert json.loads((tmp_path / "grades" / "result.json").read_text())["score"] == 100
+        assert json.loads((out / "result.json").read_text())["score"] == 100
+        alone, among = json.loads((out / "students" / "alice.json").read_text()), graded.grade("alice")
+        for fact in ("status", "accuracy", "parameters"):
+            assert alone[fact] == among[fact]
+        assert mine.read_text() == LINEAR
 
     def test_a_summary_escapes_what_a_student_wrote(self):
         text = grade.to_summary([scored(student="<b>|`x`", reason="a | <script>")])
@@ -423,7 +430,7 @@ class TestTheCommand:
         assert grade.main([str(tmp_path)]) == 2
         assert "holds no submissions" in capsys.readouterr().err
 
-    def test_takes_the_model_that_the_teacher_names(self, on_digits, tmp_path):
+    def test_takes_the_model_that_the_teacher_names(self, grade_here, on_digits, tmp_path):
         shutil.copy(HERE / "attacks" / "two_models.py", tmp_path / "two.py")
         grade_here(tmp_path / "two.py", "--out", tmp_path / "grades", "--model-name", "First", *on_digits)
         assert json.loads((tmp_path / "grades" / "students" / "two.json").read_text())["status"] == "passed"
