@@ -23,6 +23,7 @@ import concurrent.futures
 import contextlib
 import csv
 import dataclasses
+import functools
 import hashlib
 import html
 import io
@@ -238,13 +239,18 @@ class Settings:
 
     def key(self, submission: Submission, data: str) -> str:
         """Changes when a regrading could give another verdict."""
-        code = [Path(module.__file__).read_bytes() for module in (challenge, sandbox, sys.modules[__name__])]
-        parts = [submission.digest(), repr(self), data, repr(challenge.versions()), *map(sha256, code)]
+        parts = [submission.digest(), repr(self), data, repr(challenge.versions()), code_digest()]
         return sha256("\0".join(parts).encode())
 
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """Of the code that judges; read once for the whole class."""
+    return sha256(b"\0".join(Path(m.__file__).read_bytes() for m in (challenge, sandbox, sys.modules[__name__])))
 
 
 @dataclass
@@ -351,8 +357,8 @@ class Grader:
         run.parameters, run.buffers = self.count(state)
 
         images, order, truth = self.examination(folder / "images.npy")
-        job = {"images": str(folder / "images.npy"), "state": str(state), "result": str(answers), "probe": PROBE}
-        job["probe"] = probe = len(images) - len(order)
+        probe = len(images) - len(order)
+        job = {"images": str(folder / "images.npy"), "state": str(state), "result": str(answers), "probe": probe}
         tested = self.child(keeper, submission, "evaluate", grade, seed=secrets.randbelow(1 << 31), **job)
         run.buffers += tested["constants"]
         numbers, outside = run.parameters + run.buffers, tested["outside_all"]
@@ -583,10 +589,15 @@ class Scored:
         }
 
 
-def leaderboard(gradebook: Iterable[Scored]) -> list[Scored]:
-    """The passed ones: by accuracy, then fewest parameters, then shortest training."""
+RANKED = ("student", "accuracy_median", "parameters", "train_seconds")  # what the leaderboard shows of a row
+
+
+def leaderboard(gradebook: Iterable[Scored]) -> list[dict[str, Any]]:
+    """Rows of the passed ones: by accuracy, then fewest parameters, then shortest training."""
     passed = [scored for scored in gradebook if scored.grade.status == "passed"]
-    return sorted(passed, key=lambda s: (-s.grade.accuracy, s.grade.parameters, s.grade.train_seconds, s.grade.student))
+    passed.sort(key=lambda s: (-s.grade.accuracy, s.grade.parameters, s.grade.train_seconds, s.grade.student))
+    rows = [scored.row() for scored in passed]
+    return [{"rank": rank, **{name: row[name] for name in RANKED}} for rank, row in enumerate(rows, 1)]
 
 
 # --- Exporters --------------------------------------------------------------------------------------------------------
@@ -661,9 +672,8 @@ def to_page(gradebook: Sequence[Scored], settings: Settings) -> str:
         f"{settings.dataset}, one augmented epoch; the median of {len(settings.seeds)} seeds. "
         f"Walls: {', '.join(walls) or 'processes only'}."
     )
-    best = [{"rank": i, **s.row()} for i, s in enumerate(leaderboard(gradebook), 1)]
-    names = ("rank", "student", "accuracy_median", "parameters", "train_seconds")
-    board = to_table([{name: row[name] for name in names} for row in best]) if best else "<p>Nobody has passed yet.</p>"
+    best = leaderboard(gradebook)
+    board = to_table(best) if best else "<p>Nobody has passed yet.</p>"
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Grades</title><style>{STYLE}</style>'
         f"<h1>Grades</h1><p>{html.escape(held)}</p><h2>Gradebook</h2>{to_table([s.row() for s in gradebook])}"
@@ -728,10 +738,7 @@ def write_gradebook(out: Path, gradebook: Sequence[Scored], settings: Settings) 
     write_file(out / "grades.csv", to_csv([scored.row() for scored in gradebook]))
     write_file(out / "report.html", to_page(gradebook, settings))
     best = leaderboard(gradebook)
-    ranks = [{"rank": i, **scored.row()} for i, scored in enumerate(best, 1)]
-    names = ("rank", "student", "accuracy_median", "parameters", "train_seconds")
-    rows = [{name: row[name] for name in names} for row in ranks]
-    write_file(out / "leaderboard.csv", to_csv(rows) if rows else ",".join(names) + "\n")
+    write_file(out / "leaderboard.csv", to_csv(best) if best else ",".join(("rank", *RANKED)) + "\n")
 
 
 def write_exports(out: Path, gradebook: Sequence[Scored], seconds: float) -> None:

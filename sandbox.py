@@ -634,11 +634,12 @@ def all_subclasses(cls: type) -> Iterator[type]:
 
 def seal() -> Callable[[], str | None]:
     """Note what the libraries consist of; the function returned names the first thing that was replaced since."""
-    modules = [builtins, os, time, json, random, math, io, gc, threading, traceback, inspect, np, torch, torch.nn,
-               torch.nn.functional, torch.nn.init, torch.optim, sys.modules[Optimizer.__module__], torch.autograd,
-               torch.random, torch.autograd.graph, torch.serialization, challenge, sys.modules[__name__]]  # fmt: skip
-    classes = {cls for module in modules[11:] for cls in vars(module).values() if isinstance(cls, type)}
-    noted = [(owner, dict(vars(owner)), set()) for owner in modules]
+    python = [builtins, os, time, json, random, math, io, gc, threading, traceback, inspect]
+    libraries = [np, torch, torch.nn, torch.nn.functional, torch.nn.init, torch.optim,
+                 sys.modules[Optimizer.__module__], torch.autograd, torch.random, torch.autograd.graph,
+                 torch.serialization, challenge, sys.modules[__name__]]  # fmt: skip
+    classes = {cls for module in libraries for cls in vars(module).values() if isinstance(cls, type)}
+    noted = [(owner, dict(vars(owner)), set()) for owner in python + libraries]
     noted += [(cls, dict(vars(cls)), {name for base in cls.__mro__[1:] for name in vars(base)}) for cls in classes]
 
     descriptors = (property, classmethod, staticmethod)

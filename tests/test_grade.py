@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import easy_digits, write_idx
+from conftest import easy_digits, write_small_fashion
 
 import grade
 import sandbox
@@ -156,10 +156,7 @@ def grade_here(warm_keeper: grade.Keeper, monkeypatch: pytest.MonkeyPatch) -> Ca
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder with 2,000 and 500 easy digits in FashionMNIST's place."""
     folder = tmp_path_factory.mktemp("data")
-    for seed, (split, n) in enumerate((("train", 2000), ("t10k", 500))):
-        images, labels = easy_digits(n, seed)
-        write_idx(folder / "FashionMNIST" / "raw" / f"{split}-images-idx3-ubyte", images)
-        write_idx(folder / "FashionMNIST" / "raw" / f"{split}-labels-idx1-ubyte", labels)
+    write_small_fashion(folder)
     return folder
 
 
