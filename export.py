@@ -358,6 +358,11 @@ def write_conv(writer: Writer, conv: nn.Conv2d, path: str) -> tuple[str, str]:
     return f"{height}×{width} {kind}", f"conv2d(x, {kernel}, {bias}, {geometry}, {conv.groups})"
 
 
+def write_pad(writer: Writer, pad: nn.ZeroPad2d, path: str) -> tuple[str, str]:
+    left, right, top, bottom = pad.padding
+    return "crop" if max(pad.padding) <= 0 else "zeros around", f"zeroPad2d(x, {json.dumps([top, bottom, left, right])})"
+
+
 def write_pool(writer: Writer, pool: nn.MaxPool2d | nn.AvgPool2d, path: str) -> tuple[str, str]:
     plain_only(pool, ceil_mode=False)
     name = "max" if isinstance(pool, nn.MaxPool2d) else "average"
@@ -448,6 +453,7 @@ ELEMENTWISE: dict[type[nn.Module], tuple[str, Callable[[Any], str]]] = {  # what
     nn.Tanh: ("tanh", lambda _: "Math.tanh(v)"),
 }
 WRITERS: dict[type[nn.Module], Callable[[Writer, Any, str], tuple[str, str]]] = {
+    nn.ZeroPad2d: write_pad,
     nn.Conv2d: write_conv,
     nn.MaxPool2d: write_pool,
     nn.AvgPool2d: write_pool,

@@ -199,7 +199,7 @@ class TestBadInput:
             lambda content: content.pop("result"),
             lambda content: content.pop("model"),
             lambda content: content.update(format=2),
-            lambda content: content["state_dict"].pop("1.weight"),
+            lambda content: content["state_dict"].popitem(),
         ],
     )
     def test_a_checkpoint_of_another_version(self, export_command, checkpoint, tmp_path, change):
