@@ -360,7 +360,14 @@ def write_conv(writer: Writer, conv: nn.Conv2d, path: str) -> tuple[str, str]:
 
 def write_pad(writer: Writer, pad: nn.ZeroPad2d, path: str) -> tuple[str, str]:
     left, right, top, bottom = pad.padding
-    return "crop" if max(pad.padding) <= 0 else "zeros around", f"zeroPad2d(x, {json.dumps([top, bottom, left, right])})"
+    title = "crop" if max(pad.padding) <= 0 else "zeros around"
+    return title, f"zeroPad2d(x, {json.dumps([top, bottom, left, right])})"
+
+
+def write_resize(writer: Writer, resize: nn.Upsample, path: str) -> tuple[str, str]:
+    plain_only(resize, mode="bilinear", align_corners=None)
+    size = writer.shapes[resize][1][1:]
+    return "resized", f"bilinear(x, {json.dumps(size)})"
 
 
 def write_pool(writer: Writer, pool: nn.MaxPool2d | nn.AvgPool2d, path: str) -> tuple[str, str]:
@@ -454,6 +461,7 @@ ELEMENTWISE: dict[type[nn.Module], tuple[str, Callable[[Any], str]]] = {  # what
 }
 WRITERS: dict[type[nn.Module], Callable[[Writer, Any, str], tuple[str, str]]] = {
     nn.ZeroPad2d: write_pad,
+    nn.Upsample: write_resize,
     nn.Conv2d: write_conv,
     nn.MaxPool2d: write_pool,
     nn.AvgPool2d: write_pool,

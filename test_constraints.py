@@ -191,12 +191,6 @@ class TestTheEpoch:
         assert torch.equal(torch.cat([batch[1] for batch in batches]), challenge.to_input(split.images[indices]))
         assert max(len(batch[0]) for batch in batches) <= batch_size
 
-    def test_early_images_are_small_and_still_each_comes_once(self):
-        config = challenge.Config(batch_size=10, early=0.4, early_side=16, early_view=20)
-        batches = list(challenge.epoch_batches(a_split(50), config, torch.Generator().manual_seed(0)))
-        assert [images.shape[-1] for _, images, _ in batches] == [16, 16, 28, 28, 28]
-        assert torch.cat([indices for indices, *_ in batches]).sort().values.tolist() == list(range(50))
-
     def test_order_and_warps_follow_the_seed(self):
         def epoch(seed):
             return list(challenge.epoch_batches(a_split(), challenge.Config(), torch.Generator().manual_seed(seed)))

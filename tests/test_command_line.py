@@ -255,7 +255,7 @@ class TestInformation:
 @pytest.mark.parametrize("moment", ["importing", "training"])
 def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file(moment, fashion_dir, tmp_path):
     common = ["--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results"]
-    command = [sys.executable, "-u", SCRIPT, *common, "--batch-size", "2", "--seeds", "1000"]
+    command = [sys.executable, "-u", SCRIPT, *common, "--batch-size", "1", "--seeds", "1000"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if moment == "training":
         assert "efficient" in process.stderr.readline(), "the first progress line"

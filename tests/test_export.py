@@ -257,7 +257,7 @@ class TestThePagesText:
         for fact in ("8,706", export.report.percent(trained[0].test_accuracy), "strokes", "<dt>Seed</dt><dd>1</dd>"):
             assert fact in text
         assert "function conv2d" in text and "function mixture" not in text and "function erf" not in text
-        assert '["3×3 convolution", x => conv2d(x, weights["2.weight"], null,' in text
+        assert '["3×3 convolution", x => conv2d(x, weights["3.weight"], null,' in text
 
 
 # --- In Chromium ------------------------------------------------------------------------------------------------------
@@ -448,8 +448,8 @@ class TestThePageInABrowser:
         shares = page.execute_script("return bars.map(bar => parseFloat(bar.querySelector('span').textContent));")
         assert len(shares) == 10 and sum(shares) == pytest.approx(100, abs=0.5)
         captions = page.execute_script("return [...document.querySelectorAll('figcaption')].map(c => c.textContent);")
-        assert captions[:2] == ["crop 1 × 26 × 26", "3×3 convolution 8 × 24 × 24"]
-        assert captions[-1] == "linear 10" and len(captions) == 17
+        assert captions[:2] == ["crop 1 × 22 × 22", "resized 1 × 18 × 18"]
+        assert captions[-1] == "linear 10" and len(captions) == 18
         inked = (
             "return figures.every(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 99))"
         )

@@ -135,7 +135,7 @@ class TestSweep:
             ("lr", "expected KEY=V1,V2"),
             ("lr=fast", "'fast' is not a number"),
             ("batch_size=0", "'0' is not a whole number"),
-            ("early_side=14.5", "'14.5' is not a whole number"),
+            ("batch_size=14.5", "'14.5' is not a whole number"),
             ("batch_size=64,9999", "only 1,500 images"),
             ("optimizer=adamw,lion", "optimizers are adamw"),
         ],
