@@ -367,7 +367,7 @@ def write_pad(writer: Writer, pad: nn.ZeroPad2d, path: str) -> tuple[str, str]:
 def write_resize(writer: Writer, resize: nn.Upsample, path: str) -> tuple[str, str]:
     plain_only(resize, mode="bilinear", align_corners=None)
     size = writer.shapes[resize][1][1:]
-    return "resized", f"bilinear(x, {json.dumps(size)})"
+    return "resize", f"bilinear(x, {json.dumps(size)})"
 
 
 def write_pool(writer: Writer, pool: nn.MaxPool2d | nn.AvgPool2d, path: str) -> tuple[str, str]:

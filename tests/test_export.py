@@ -448,7 +448,7 @@ class TestThePageInABrowser:
         shares = page.execute_script("return bars.map(bar => parseFloat(bar.querySelector('span').textContent));")
         assert len(shares) == 10 and sum(shares) == pytest.approx(100, abs=0.5)
         captions = page.execute_script("return [...document.querySelectorAll('figcaption')].map(c => c.textContent);")
-        assert captions[:2] == ["crop 1 × 22 × 22", "resized 1 × 18 × 18"]
+        assert captions[:2] == ["crop 1 × 22 × 22", "resize 1 × 18 × 18"]
         assert captions[-1] == "linear 10" and len(captions) == 18
         inked = (
             "return figures.every(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 99))"
