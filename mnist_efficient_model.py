@@ -65,7 +65,7 @@ import report
 from measures import synchronize
 from report import percent, write_file
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 
 HERE = Path(__file__).resolve().parent
 CLASSES = 10
