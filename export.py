@@ -365,7 +365,7 @@ def write_pad(writer: Writer, pad: nn.ZeroPad2d, path: str) -> tuple[str, str]:
 
 
 def write_resize(writer: Writer, resize: nn.Upsample, path: str) -> tuple[str, str]:
-    plain_only(resize, mode="bilinear", align_corners=None)
+    plain_only(resize, mode="bilinear", align_corners=None, scale_factor=None)  # a factor moves the centres
     size = writer.shapes[resize][1][1:]
     return "resize", f"bilinear(x, {json.dumps(size)})"
 

@@ -232,6 +232,7 @@ class TestBadInput:
             (nn.Conv2d(1, 1, 3, padding=1, padding_mode="reflect"), "padding_mode='reflect'"),
             (nn.Conv2d(1, 1, 3, padding="same"), "padding='same'"),
             (nn.MaxPool2d(2, ceil_mode=True), "ceil_mode=True"),
+            (nn.Upsample(scale_factor=0.65, mode="bilinear"), "scale_factor=0.65"),
             (nn.AdaptiveAvgPool2d(2), "output_size=2"),
             (nn.Linear(28, 10), "not flat"),
             (type("Odd", (nn.ReLU,), {})(), "known layers"),
