@@ -15,7 +15,6 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-import report
 
 SCRIPT = Path(challenge.__file__)
 CONTRACT = (  # what every run tells in JSON, beside its limits
