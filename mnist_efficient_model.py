@@ -1114,7 +1114,9 @@ class Spiking(nn.Module):
 
     def __init__(self, *synapses: nn.Module, steps: int, beta: float) -> None:
         super().__init__()
-        from snntorch import Leaky  # imported here, so that the other models do without it
+        if not importlib.util.find_spec("snntorch"):
+            raise ChallengeError("the spiking models need snntorch: pip install snntorch", MODEL_ERROR)
+        from snntorch import Leaky  # here, so that the other models do without it
 
         self.steps, self.synapses = steps, nn.ModuleList(synapses)
         self.neurons = nn.ModuleList(Leaky(beta, learn_beta=True) for _ in synapses[1:])
@@ -1413,7 +1415,7 @@ def reachable(url: str, seconds: float = 4) -> bool:
     def ask() -> None:
         with contextlib.suppress(OSError):
             with contextlib.suppress(urllib.error.HTTPError):  # "not found" is an answer too
-                urllib.request.urlopen(url, timeout=seconds).close()
+                urllib.request.build_opener().open(url, timeout=seconds).close()
             answered.set()
 
     threading.Thread(target=ask, daemon=True).start()  # looking up a name has no time limit of its own

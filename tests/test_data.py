@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from urllib.error import URLError
 
@@ -148,7 +150,7 @@ class TestDownload:
 
         self.serve(monkeypatch, fetch)
         error = failure(load_dataset, "mnist", tmp_path)
-        assert error.status == 4 and "pip install --upgrade -r requirements.txt" in str(error)
+        assert error.status == 4 and "pip install --upgrade torch torchvision" in str(error)
 
 
 class TestWithoutMnist:
@@ -156,8 +158,7 @@ class TestWithoutMnist:
 
     @pytest.fixture
     def few_strokes(self, monkeypatch):
-        from data import strokes
-
+        strokes = challenge.import_file(challenge.STROKES)
         monkeypatch.setattr(strokes, "SIZES", {"train": 1000, "test": 200})
 
     @pytest.fixture
@@ -190,6 +191,36 @@ class TestWithoutMnist:
         start = time.perf_counter()
         assert load_dataset("auto", tmp_path).name == "strokes"
         assert time.perf_counter() - start < 8
+
+    def test_without_the_file_that_draws_strokes_there_is_one_line(self, command, offline, monkeypatch, tmp_path):
+        monkeypatch.setattr(challenge, "STROKES", tmp_path / "data" / "strokes.py")
+        status, out, err = command("--data-dir", tmp_path / "data")
+        assert (status, out, len(err.splitlines())) == (4, "", 1)
+        assert "neither MNIST nor" in err and "connect once" in err and "--data-dir" in err
+
+    def test_a_proxy_that_answers_is_a_network(self, monkeypatch):
+        """Where only a proxy leads outside, a socket of our own would find nothing."""
+        asked = []
+
+        class Proxy(BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                self.send_response(200)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        server = HTTPServer(("127.0.0.1", 0), Proxy)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+        try:
+            assert challenge.reachable("http://mnist.invalid/")
+        finally:
+            server.shutdown()
+        assert asked == ["http://mnist.invalid/"]
 
     def test_a_network_that_answers_is_used(self, monkeypatch, tmp_path):
         asked = []

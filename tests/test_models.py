@@ -8,7 +8,6 @@ import torch
 from conftest import easy_digits
 from torch import nn
 
-import measures
 import mnist_efficient_model as challenge
 
 IMAGE = torch.zeros(1, 1, 28, 28)
@@ -71,7 +70,8 @@ def test_tiny_counts_every_learned_value_and_learns_no_edge():
     assert challenge.count_parameters(model) == 258
     assert challenge.count_buffers(model) == 8 * 5 * 5  # the edge filters
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    challenge.train_one_epoch(model, a_batch(40), challenge.recipe("tiny", batch_size=20))
+    config = challenge.recipe("tiny", batch_size=20)
+    challenge.train_one_epoch(model, challenge.epoch_batches(a_batch(40), config, torch.Generator()), config, 40)
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed and not any(key.endswith("edges") for key in changed)
 
@@ -115,15 +115,15 @@ class TestCounting:
         assert challenge.count_buffers(model) == 30
 
     def test_macs_are_those_of_the_arithmetic(self):
-        assert measures.count_macs(challenge.build_model("mlp"), IMAGE) == 784 * 512 + 512 * 10
+        assert challenge.count_macs(challenge.build_model("mlp"), IMAGE) == 784 * 512 + 512 * 10
         convolutions = 16**2 * 9 * 8 + 8**2 * 9 * 8 * 16 + 4**2 * 9 * 16 * 32
-        assert measures.count_macs(challenge.build_model("efficient"), IMAGE) == convolutions + 32 * 64 + 64 * 10
+        assert challenge.count_macs(challenge.build_model("efficient"), IMAGE) == convolutions + 32 * 64 + 64 * 10
 
 
 class TestInferenceEnergy:
     def test_of_a_dense_network_is_4_6_pj_per_mac(self):
         model = challenge.build_model("mlp")
-        energy = measures.inference_energy_nj(model, torch.randn(8, 1, 28, 28))
+        energy = challenge.inference_energy_nj(model, torch.randn(8, 1, 28, 28))
         assert energy == pytest.approx(4.6e-3 * (784 * 512 + 512 * 10))
 
     @pytest.mark.parametrize("threshold, rate", [(1e9, 0.0), (-1e9, 1.0)])
@@ -132,7 +132,7 @@ class TestInferenceEnergy:
         for neurons in model.neurons:
             neurons.threshold.fill_(threshold)  # never, or always, fires
             neurons.reset_mechanism_val = torch.tensor(2)  # no reset, so that always means at every step
-        energy = measures.inference_energy_nj(model, torch.randn(8, 1, 28, 28))
+        energy = challenge.inference_energy_nj(model, torch.randn(8, 1, 28, 28))
         first_layer = 4.6e-3 * 784 * 512
         assert energy == pytest.approx(first_layer + rate * 0.9e-3 * 512 * 10 * model.steps, rel=1e-3)
 
@@ -210,5 +210,6 @@ class TestAnybodysFile:
         arguments = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results")
         status, _, _ = command("--model", tmp_path / "model.py", "--quiet", *arguments)
         assert status == 0
-        model, saved = challenge.load_checkpoint(tmp_path / "results" / "model.py.pth")
+        (checkpoint,) = (tmp_path / "results").glob("model-*.pth")
+        model, saved = challenge.load_checkpoint(checkpoint, model_file=str(tmp_path / "model.py"))
         assert saved["result"]["passed"] and type(model).__name__ == "Net"
