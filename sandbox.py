@@ -951,9 +951,7 @@ def local_names(module: types.ModuleType) -> set[str]:
 def recipe(module: types.ModuleType, default: dict[str, Any]) -> challenge.Config:
     """The submission's RECIPE over the grader's; raises ChallengeError with a sentence."""
     chosen = challenge.read_recipe(vars(module).get("RECIPE", {}))
-    if "optimizer" in chosen:
-        default = {**default, "lr": None}  # the grader's rate suits its own optimizer only; None: the optimizer's own
-    return challenge.Config(**{**default, **chosen})
+    return challenge.Config(**challenge.override(default, chosen))
 
 
 # --- In the child: the two errands ------------------------------------------------------------------------------------

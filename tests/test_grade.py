@@ -6,6 +6,7 @@ graded once, side by side with the honest ones, on small digits that a linear la
 
 from __future__ import annotations
 
+import ast
 import base64
 import contextlib
 import csv
@@ -19,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ import pytest
 from conftest import easy_digits, write_small_fashion
 
 import grade
+import mnist_efficient_model as challenge
 import sandbox
 from mnist_efficient_model import ChallengeError, Limits
 
@@ -481,6 +484,22 @@ class TestTheState:
             np.array_equal(one.numpy(), other.numpy()) for (_, _, one), (_, _, other) in zip(entries, back, strict=True)
         )
         assert [kind for _, kind, _ in back] == ["parameter"] * 4 + ["statistics"] * 3
+
+
+class TestARecipe:
+    @pytest.mark.parametrize(
+        "text", ["{}", "{'batch_size': 32}", "{'optimizer': 'sgd'}", "{'optimizer': 'sgd', 'lr': 1}"]
+    )
+    def test_means_the_same_at_home_and_in_grading(self, text, tmp_path):
+        (tmp_path / "net.py").write_text(f"{LINEAR}\n\nRECIPE = {text}\n")
+        module = types.SimpleNamespace(RECIPE=ast.literal_eval(text))
+        graded = sandbox.recipe(module, challenge.FILE_OVERRIDES)
+        assert graded == challenge.recipe(str(tmp_path / "net.py"))
+
+    @pytest.mark.parametrize("value", [[], {"epochs": 20}, {"lr": -1}, {"batch_size": 1.5}, {"optimizer": "lion"}])
+    def test_that_is_not_one_is_refused_in_one_line(self, value):
+        with pytest.raises(ChallengeError, match=r"\ARECIPE[^\n]*\Z"):
+            sandbox.recipe(types.SimpleNamespace(RECIPE=value), challenge.FILE_OVERRIDES)
 
 
 class TestNumbersInSource:
