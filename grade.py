@@ -783,7 +783,7 @@ def write_autograder(path: Path, arguments: argparse.Namespace) -> None:
             if not line.startswith(("pytest", "ruff"))
         ),
     }
-    modules = ("grade", "sandbox", "mnist_efficient_model", "measures", "report", "data/__init__", "data/strokes")
+    modules = ("grade", "sandbox", "mnist_efficient_model", "data/__init__", "data/strokes")
     for name in (f"{module}.py" for module in modules):
         files[name] = (HERE / name).read_text(encoding="utf-8")
     if arguments.rubric:
@@ -969,6 +969,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ChallengeError as error:
         print(f"grade.py: error: {error}", file=sys.stderr)
         return error.status
+    except OSError as error:
+        what = f"cannot write {error.filename or 'the grades'}: {error.strerror or error}"
+        print(f"grade.py: error: {what}", file=sys.stderr)
+        return MACHINE_ERROR
     except KeyboardInterrupt:
         print("\ninterrupted: what was graded is kept; run again to go on", file=sys.stderr)
         return 130

@@ -48,7 +48,6 @@ from typing import Any, NoReturn
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 import mnist_efficient_model as challenge
 
@@ -63,7 +62,6 @@ LOG_BYTES = 8_000  # of what a submission prints, the first half and the last ha
 MESSAGE_BYTES = 200_000  # from child to keeper, in all
 FILE_BYTES = 16 << 20  # largest file a child may write
 PROCESSES = 64  # in a child, before it counts as a fork bomb
-RECIPE_KEYS = {"batch_size": int, "lr": float, "optimizer": str, "weight_decay": float, "label_smoothing": float}
 DATA_DTYPES = {str(d).removeprefix("torch."): d for d in (
     torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128, torch.int64,
     torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)}  # fmt: skip
@@ -355,7 +353,9 @@ def warm_up() -> None:
     split = challenge.Split(torch.randint(0, 256, (64, 28, 28), dtype=torch.uint8), torch.randint(0, 10, (64,)))
     for name in challenge.OPTIMIZERS:
         model = challenge.build_model("efficient")
-        challenge.train_one_epoch(model, split, challenge.Config(optimizer=name, batch_size=32))
+        config = challenge.Config(optimizer=name, batch_size=32)
+        batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(0))
+        challenge.train_one_epoch(model, batches, config, len(split.labels))
         challenge.evaluate(model, split)
 
 
@@ -635,11 +635,13 @@ def all_subclasses(cls: type) -> Iterator[type]:
 def seal() -> Callable[[], str | None]:
     """Note what the libraries consist of; the function returned names the first thing that was replaced since."""
     python = [builtins, os, time, json, random, math, io, gc, threading, traceback, inspect]
-    libraries = [np, torch, torch.nn, torch.nn.functional, torch.nn.init, torch.optim,
-                 sys.modules[Optimizer.__module__], torch.autograd, torch.random, torch.autograd.graph,
-                 torch.serialization, challenge, sys.modules[__name__]]  # fmt: skip
+    libraries = [np, torch, torch.nn, torch.nn.functional, torch.nn.init, torch.autograd, torch.random,
+                 torch.autograd.graph, torch.serialization, challenge, sys.modules[__name__]]  # fmt: skip
     classes = {cls for module in libraries for cls in vars(module).values() if isinstance(cls, type)}
-    noted = [(owner, dict(vars(owner)), set()) for owner in python + libraries]
+    # Of torch.optim the engine uses functions alone, and one of Optimizer; to create one of its classes changes it.
+    kernels = [sys.modules[f"torch.optim.{name}"] for name in ("adam", "adamw", "sgd")]
+    classes.add(torch.optim.Optimizer)
+    noted = [(owner, dict(vars(owner)), set()) for owner in python + libraries + kernels]
     noted += [(cls, dict(vars(cls)), {name for base in cls.__mro__[1:] for name in vars(base)}) for cls in classes]
 
     descriptors = (property, classmethod, staticmethod)
@@ -891,54 +893,49 @@ def trial(model: nn.Module) -> str | None:
 
 
 def resolve(module: types.ModuleType, wanted: str | None, seed: int, post: Line, blame_: Callable) -> nn.Module:
-    """Build the model: ``wanted`` if given, else build_model(), else the one class that maps to ten outputs."""
+    """Build the model that challenge.choose_model finds: ``wanted``, or build_model(), or the class that reads digits.
 
-    def build(maker: Callable[[], Any]) -> tuple[nn.Module | None, str]:
+    Ends the process with status invalid where there is none, or more than one, or it cannot be built.
+    """
+
+    def build(name: str, maker: Callable[[], Any]) -> tuple[nn.Module | None, str]:
         torch.manual_seed(seed)
         np.random.seed(seed % 2**32)
         random.seed(seed)
         try:
             model = maker()
             if not isinstance(model, nn.Module):
-                return None, f"{maker.__name__}() returns a {type(model).__name__}, where an nn.Module is wanted"
+                return None, f"{name}() returns a {type(model).__name__}, where an nn.Module is wanted"
             return (None, wrong) if (wrong := trial(model)) else (model, "")
         except BaseException as error:
-            status, reason = blame_(error, f"building and trying {getattr(maker, '__name__', 'the model')}")
+            status, reason = blame_(error, f"building and trying {name}")
             if status != "invalid":
                 post.end(status, reason)
             return None, reason
 
-    classes = {
+    try:
+        chosen = challenge.choose_model(module, wanted)
+    except challenge.ChallengeError as error:
+        classes = own_classes(module)
+        if wanted:
+            post.end("invalid", f"{error}; its models are: {', '.join(classes) or 'none'}")
+        reasons = [build(*item)[1] for item in classes.items()]
+        if reasons and all(reasons):
+            post.end("invalid", reasons[-1])  # the last class is the one that uses the others
+        what = str(error).partition(": name one")[0]  # naming one is for the command line
+        post.end("invalid", f"{what}: add a function build_model() that returns the one to grade")
+    model, reason = build(*chosen)
+    return model if model is not None else post.end("invalid", reason)
+
+
+def own_classes(module: types.ModuleType) -> dict[str, type]:
+    """The classes of nn.Module in a submission's module that come from its own folder."""
+    local = local_names(module)
+    return {
         name: thing
         for name, thing in vars(module).items()
-        if isinstance(thing, type)
-        and issubclass(thing, nn.Module)
-        and thing.__module__.split(".")[0] in local_names(module)
+        if isinstance(thing, type) and issubclass(thing, nn.Module) and thing.__module__.split(".")[0] in local
     }
-    builder = vars(module).get("build_model")
-    if wanted and wanted not in classes and not callable(vars(module).get(wanted)):
-        post.end("invalid", f"it has no {wanted!r}; its models are: {', '.join(classes) or 'none'}")
-    if wanted or callable(builder):
-        model, reason = build(vars(module)[wanted] if wanted else builder)
-        return model if model is not None else post.end("invalid", reason)
-    if not classes:
-        post.end(
-            "invalid", "it defines no nn.Module: write a class of one, or a function build_model() that returns one"
-        )
-    built, reasons = {}, {}
-    for name, cls in classes.items():
-        built[name], reasons[name] = build(cls)
-    models = {name: model for name, model in built.items() if model is not None}
-    parts = {type(part) for model in models.values() for _, part in members(model) if part is not model}
-    models = {name: model for name, model in models.items() if classes[name] not in parts}
-    if len(models) > 1:
-        names = ", ".join(models)
-        post.end(
-            "invalid", f"it has several models ({names}): add a function build_model() that returns the one to grade"
-        )
-    if not models:
-        post.end("invalid", list(reasons.values())[-1])  # the last class is the one that uses the others
-    return next(iter(models.values()))
 
 
 def local_names(module: types.ModuleType) -> set[str]:
@@ -952,27 +949,9 @@ def local_names(module: types.ModuleType) -> set[str]:
 
 
 def recipe(module: types.ModuleType, default: dict[str, Any]) -> challenge.Config:
-    """The submission's RECIPE over the grader's; raises ValueError with a sentence."""
-    chosen = vars(module).get("RECIPE", {})
-    if not isinstance(chosen, dict):
-        raise ValueError(f"RECIPE is a {type(chosen).__name__}, where a dictionary is wanted")
-    for key, value in chosen.items():
-        if key not in RECIPE_KEYS:
-            raise ValueError(f"RECIPE may hold {', '.join(RECIPE_KEYS)}, and not {str(key)[:40]!r}")
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        if key == "optimizer":
-            fits, wanted = value in challenge.OPTIMIZERS, f"one of {', '.join(challenge.OPTIMIZERS)}"
-        elif key == "batch_size":
-            fits, wanted = isinstance(value, int) and number and 1 <= value <= 10_000, "a whole number from 1 to 10,000"
-        elif key == "lr":
-            fits, wanted = number and 0 < value <= 100, "a number above 0"
-        else:
-            fits, wanted = number and 0 <= value < 1, "a number from 0 to below 1"
-        if not fits:
-            raise ValueError(f"RECIPE[{key!r}] is {value!r:.40}, where {wanted} is wanted")
-    if "optimizer" in chosen and "lr" not in chosen:
-        default = {key: value for key, value in default.items() if key != "lr"}
-    return challenge.Config(**{**default, **chosen})
+    """The submission's RECIPE over the grader's; raises ChallengeError with a sentence."""
+    chosen = challenge.read_recipe(vars(module).get("RECIPE", {}))
+    return challenge.Config(**challenge.override(default, chosen))
 
 
 # --- In the child: the two errands ------------------------------------------------------------------------------------
@@ -1022,15 +1001,22 @@ def same(one: list[tuple[str, str, Tensor]], other: list[tuple[str, str, Tensor]
 
 
 class Steps:
-    """Sees to it that parameters change in the engine's optimizer steps and at no other time."""
+    """Sees to it that parameters change in the steps of the engine's optimizer and at no other time."""
 
-    def __init__(self, model: nn.Module, guard: Guard) -> None:
-        self.model, self.guard, self.count = model, guard, 0
+    def __init__(self, model: nn.Module, guard: Guard, optimizer: str) -> None:
+        self.guard, self.count = guard, 0
         self.parameters = [(name, t) for name, kind, t in tensors(model) if kind == "parameter"]
         self.note()
-        engine = sys.modules[Optimizer.__module__]  # torch.optim hides the module's name
-        engine.register_optimizer_step_pre_hook(self.before)
-        engine.register_optimizer_step_post_hook(self.after)
+        steps, genuine = self, challenge.OPTIMIZERS[optimizer]
+
+        class Watched(genuine):
+            def step(self) -> None:
+                steps.check()
+                super().step()
+                steps.count += 1
+                steps.note()
+
+        challenge.OPTIMIZERS[optimizer] = Watched  # in this process, which trains one model
 
     def note(self) -> None:
         self.values = [t.clone() for _, t in self.parameters]
@@ -1042,22 +1028,13 @@ class Steps:
                     "its parameters change between the optimizer's steps; only the one epoch may train them", name, None
                 )
 
-    def before(self, *_: Any) -> None:
-        if frame := self.guard.culprit():
-            self.guard.reject("it trains", "calls the step() of an optimizer", frame)
-        self.check()
-
-    def after(self, *_: Any) -> None:
-        self.count += 1
-        self.note()
-
 
 def train(job: dict[str, Any], build: Callable[[int], tuple], guard: Guard, line: Line, data: tuple, file: int) -> None:
     """One epoch under the challenge's own engine; writes the packed state and reports what the engine counted."""
     module, model = build(job["seed"])
     try:
         config = recipe(module, job["recipe"])
-    except ValueError as error:
+    except challenge.ChallengeError as error:
         line.end("invalid", str(error))
     before = tensors(model)
     if not any(kind == "parameter" for _, kind, _ in before):
@@ -1072,10 +1049,11 @@ def train(job: dict[str, Any], build: Callable[[int], tuple], guard: Guard, line
     if count * 4 > FILE_BYTES // 2:
         line.end("failed", f"{count:,} parameters: far over the limit of {job['limit']:,}", parameters=count)
     split = challenge.Split(*data)
-    steps = Steps(model, guard)
+    steps = Steps(model, guard, config.optimizer)
+    batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(job["seed"]))
     guard.phase = "training"
     line.send({"phase": "training"})
-    epoch = challenge.train_one_epoch(model, split, config, job["seed"])
+    epoch = challenge.train_one_epoch(model, batches, config, len(split.labels))
     line.send({"phase": "trained"})
     guard.check_seal()
     guard.check_model(model)

@@ -6,7 +6,9 @@ graded once, side by side with the honest ones, on small digits that a linear la
 
 from __future__ import annotations
 
+import ast
 import base64
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -18,6 +20,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -28,6 +31,7 @@ import pytest
 from conftest import easy_digits, write_small_fashion
 
 import grade
+import mnist_efficient_model as challenge
 import sandbox
 from mnist_efficient_model import ChallengeError, Limits
 
@@ -137,6 +141,16 @@ def run_grade(*arguments: object, **named: object) -> subprocess.CompletedProces
     return subprocess.run(command, capture_output=True, text=True, timeout=600, **named)
 
 
+def processes_started_in(scratch: Path) -> list[str]:
+    """The command lines of living processes whose TMPDIR is in ``scratch``: those of one run, and no others."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it ended, or belongs to another user
+            if f"TMPDIR={scratch}".encode() in (process / "environ").read_bytes():
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
+
+
 @pytest.fixture(scope="module")
 def warm_keeper() -> grade.Keeper:
     keeper = grade.Keeper()
@@ -212,12 +226,7 @@ class TestAClassOfWhichMostAttack:
             path.unlink()
         walls = graded.grade("alice")["walls"]
         assert not left or not walls, f"written in spite of {walls}"
-        for process in Path("/proc").glob("[0-9]*/cmdline"):
-            try:
-                line = process.read_bytes()
-            except OSError:
-                continue
-            assert b"sleep\x004321" not in line and b"sandbox.py" not in line
+        assert processes_started_in(graded.scratch) == []
 
     def test_counts_buffers_but_not_batchnorms_statistics(self, graded):
         attention, repository = graded.grade("attention"), graded.grade("repository")
@@ -280,9 +289,10 @@ class TestAClassOfWhichMostAttack:
         run = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE, text=True, env=environment)
         assert "(1 remain)" in run.stderr.readline()
         time.sleep(0.3)
+        assert len(processes_started_in(scratch)) >= 2, "the grader and its sandbox"
         run.send_signal(signal.SIGINT)
         assert run.wait(30) == 130
-        assert list(scratch.iterdir()) == []
+        assert list(scratch.iterdir()) == [] and processes_started_in(scratch) == []
         assert [path.name for path in (tmp_path / "grades" / "students").iterdir()] == ["a.json"]
 
 
@@ -388,7 +398,8 @@ class TestExports:
         with zipfile.ZipFile(tmp_path / "a.zip") as archive:
             names = archive.namelist()
             run = archive.read("run_autograder").decode()
-            assert {"setup.sh", "run_autograder", "grade.py", "sandbox.py", "mnist_efficient_model.py"} <= set(names)
+            scripts = {"grade.py", "sandbox.py", "mnist_efficient_model.py", "data/__init__.py", "data/strokes.py"}
+            assert set(names) == {"setup.sh", "run_autograder", "requirements.txt"} | scripts
             for name in ("setup.sh", "run_autograder"):
                 assert archive.getinfo(name).external_attr >> 16 & 0o111, f"{name} must be executable"
                 assert archive.read(name).startswith(b"#!/usr/bin/env bash\n")
@@ -426,6 +437,13 @@ class TestTheCommand:
     def test_of_an_empty_folder_says_so(self, tmp_path, capsys):
         assert grade.main([str(tmp_path)]) == 2
         assert "holds no submissions" in capsys.readouterr().err
+
+    def test_of_a_gradebook_that_cannot_be_written_says_so_before_it_grades(self, on_digits, tmp_path, capsys):
+        (tmp_path / "net.py").write_text(LINEAR)
+        (tmp_path / "file").touch()
+        assert grade.main(list(map(str, (tmp_path / "net.py", "--out", tmp_path / "file" / "grades", *on_digits)))) == 4
+        error = capsys.readouterr().err
+        assert "cannot write" in error and len(error.splitlines()) == 1
 
     def test_takes_the_model_that_the_teacher_names(self, grade_here, on_digits, tmp_path):
         shutil.copy(HERE / "attacks" / "two_models.py", tmp_path / "two.py")
@@ -466,6 +484,22 @@ class TestTheState:
             np.array_equal(one.numpy(), other.numpy()) for (_, _, one), (_, _, other) in zip(entries, back, strict=True)
         )
         assert [kind for _, kind, _ in back] == ["parameter"] * 4 + ["statistics"] * 3
+
+
+class TestARecipe:
+    @pytest.mark.parametrize(
+        "text", ["{}", "{'batch_size': 32}", "{'optimizer': 'sgd'}", "{'optimizer': 'sgd', 'lr': 1}"]
+    )
+    def test_means_the_same_at_home_and_in_grading(self, text, tmp_path):
+        (tmp_path / "net.py").write_text(f"{LINEAR}\n\nRECIPE = {text}\n")
+        module = types.SimpleNamespace(RECIPE=ast.literal_eval(text))
+        graded = sandbox.recipe(module, challenge.FILE_OVERRIDES)
+        assert graded == challenge.recipe(str(tmp_path / "net.py"))
+
+    @pytest.mark.parametrize("value", [[], {"epochs": 20}, {"lr": -1}, {"batch_size": 1.5}, {"optimizer": "lion"}])
+    def test_that_is_not_one_is_refused_in_one_line(self, value):
+        with pytest.raises(ChallengeError, match=r"\ARECIPE[^\n]*\Z"):
+            sandbox.recipe(types.SimpleNamespace(RECIPE=value), challenge.FILE_OVERRIDES)
 
 
 class TestNumbersInSource:

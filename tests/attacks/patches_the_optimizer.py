@@ -1,5 +1,6 @@
-# expect rejected: AdamW.step, which belongs to
-import torch
+# expect rejected: torch.optim.adam._fused_adam, which belongs to
+import sys
+
 from torch import nn
 
 
@@ -7,7 +8,7 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(784, 10)
-        torch.optim.AdamW.step = lambda self: None
+        sys.modules["torch.optim.adam"]._fused_adam = lambda *arguments, **named: None
 
     def forward(self, x):
         return self.fc(x.flatten(1))
