@@ -34,6 +34,7 @@ import dataclasses
 import difflib
 import gzip
 import hashlib
+import html
 import importlib.util
 import inspect
 import io
@@ -633,8 +634,9 @@ class Result:
 
     def _repr_html_(self) -> str:
         """The RESULTS block as a table, for notebooks."""
-        rows = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in result_rows(self.plain()))
-        return f"<table>{rows}</table>{''.join(f'<p>{sentence}</p>' for sentence in self.violations)}"
+        cells = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in result_rows(self.plain())]
+        sentences = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.violations)
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>{sentences}"
 
 
 def renamed(piece: Epoch | Evaluation, **names: str) -> dict[str, Any]:

@@ -123,6 +123,17 @@ class TestBadInput:
             (["--seed", "1.5"], ["'1.5' is not a whole number"]),
             (["--seeds", "0"], ["'0' is not a whole number above 0"]),
             (["--holdout", "2000"], ["--holdout 2000"]),
+            (["--sweep", "label_smoothing=2"], ["label_smoothing: '2' is not a number from 0 to 1"]),
+            (["--sweep", "label_smoothing=0,0.1,3"], ["'3' is not a number from 0 to 1"]),
+            (["--sweep", "warmup=2"], ["warmup: '2'", "from 0 to 1"]),
+            (["--sweep", "fade=5"], ["fade: '5'", "from 0 to 1"]),
+            (["--sweep", "translation=50"], ["translation: '50'", "from 0 to 1"]),
+            (["--sweep", "batch_size=8.5"], ["not a whole number"]),
+            (["--sweep", "batch_size=8,4000", "--holdout", "500"], ["--batch-size 4,000", "only 1,500"]),
+            (["--sweep", "colour=red"], ["--sweep colour=red", "KEY=V1,V2"]),
+            (["--sweep", "lr="], ["KEY=V1,V2"]),
+            (["--sweep", "lr=0.1", "--model", "all"], ["--sweep takes one model"]),
+            (["--seed", "9" * 30], ["is not a whole number"]),
             (["--optimizer", "adamant"], ["'adamant' is none of adamw, sgd"]),
             (["--dataset", "cifar"], ["invalid choice: 'cifar'", "mnist"]),
             (["--device", "tpu"], ["invalid choice: 'tpu'"]),
@@ -223,6 +234,22 @@ class TestCheckpoints:
     def test_of_another_model_are_refused(self, checkpoint, change):
         torch.save({**torch.load(checkpoint, weights_only=True), **change}, checkpoint)
         assert "does not fit the model 'efficient'" in str(self.refused(checkpoint))
+
+    def test_that_name_a_file_do_not_have_it_imported(self, checkpoint, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "evil.py").write_text("open('imported', 'w')\ndef build_model(): pass\n")
+        torch.save({**torch.load(checkpoint, weights_only=True), "model": "evil.py"}, checkpoint)
+        assert "--model-file" in str(self.refused(checkpoint))
+        assert not (tmp_path / "imported").exists()
+
+    @pytest.mark.parametrize("entry", ["model", "state_dict", "limits", "result", "versions"])
+    @pytest.mark.parametrize("value", [None, 7, ["a list"]])
+    def test_with_entries_missing_or_of_another_kind_are_refused(self, checkpoint, entry, value):
+        content = torch.load(checkpoint, weights_only=True)
+        if value is None:
+            del content[entry]
+        torch.save(content if value is None else {**content, entry: value}, checkpoint)
+        assert f"{entry} is missing or wrong" in str(self.refused(checkpoint))
 
     def test_that_are_not_there_are_status_4(self, tmp_path):
         assert self.refused(tmp_path / "nothing.pth").status == 4

@@ -213,3 +213,101 @@ class TestAnybodysFile:
         (checkpoint,) = (tmp_path / "results").glob("model-*.pth")
         model, saved = challenge.load_checkpoint(checkpoint, model_file=str(tmp_path / "model.py"))
         assert saved["result"]["passed"] and type(model).__name__ == "Net"
+
+    RECIPE = "RECIPE = {'lr': 0.003, 'batch_size': 50}\n"
+
+    def test_is_trained_by_its_own_recipe(self, tmp_path):
+        (tmp_path / "model.py").write_text(self.HEAD + self.NET + self.RECIPE)
+        config = challenge.recipe(str(tmp_path / "model.py"))
+        assert (config.lr, config.batch_size, config.optimizer) == (0.003, 50, "adamw")
+        assert challenge.recipe(str(tmp_path / "model.py"), batch_size=7).batch_size == 7, "the command line wins"
+
+    def test_with_another_optimizer_takes_that_ones_learning_rate(self, tmp_path):
+        (tmp_path / "model.py").write_text(self.HEAD + self.NET + "RECIPE = {'optimizer': 'sgd'}\n")
+        assert challenge.recipe(str(tmp_path / "model.py")).lr is None
+        assert challenge.recipe("accurate").lr and challenge.recipe("accurate", optimizer="sgd").lr is None
+
+    @pytest.mark.parametrize(
+        "value, words",
+        [
+            ("3", "must be a dictionary"),
+            ("{'epochs': 5}", "'epochs' cannot be set, only batch_size"),
+            ("{'lr': -1}", "RECIPE: lr: -1 is not a number above 0"),
+            ("{'label_smoothing': 2}", "from 0 to 1"),
+            ("{'batch_size': 2.5}", "not a whole number"),
+            ("{'optimizer': 'lion'}", "none of adamw, sgd"),
+            ("{7: 8}", "7 cannot be set"),
+        ],
+    )
+    def test_with_a_recipe_that_may_not_be_is_refused_naming_the_setting(self, tmp_path, value, words):
+        (tmp_path / "model.py").write_text(self.HEAD + self.NET + f"RECIPE = {value}\n")
+        with pytest.raises(challenge.ChallengeError, match=words) as caught:
+            challenge.recipe(str(tmp_path / "model.py"))
+        assert caught.value.status == 3
+
+    def test_is_executed_once_in_a_process(self, tmp_path, fashion_dir, command):
+        (tmp_path / "model.py").write_text(self.HEAD + self.NET + f"open({str(tmp_path / 'log')!r}, 'a').write('x')\n")
+        common = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results")
+        command("--model", tmp_path / "model.py", *common)
+        assert (tmp_path / "log").read_text() == "x"
+
+    def test_of_the_same_name_in_two_folders_leaves_two_results(self, tmp_path, fashion_dir, command):
+        common = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results", "--quiet")
+        for student in ("ada", "bob"):
+            (tmp_path / student).mkdir()
+            (tmp_path / student / "model.py").write_text(self.HEAD + self.NET)
+            command("--model", tmp_path / student / "model.py", *common)
+        assert len(list((tmp_path / "results").glob("model-*.json"))) == 2
+
+    def test_with_a_base_and_a_derived_class_gives_the_derived_one(self, tmp_path):
+        derived = "class Wider(Net):\n    pass\n"
+        assert type(self.build(tmp_path, self.NET + derived)).__name__ == "Wider"
+
+    def test_with_an_instance_and_no_class_gives_a_copy_of_that(self, tmp_path):
+        text = "model = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"
+        one, other = self.build(tmp_path, text), challenge.build_model(f"{tmp_path / 'model.py'}:model")
+        assert one is not other and torch.equal(one[1].weight, other[1].weight)
+
+
+class TestFromPython:
+    class Net(nn.Sequential):
+        def __init__(self):
+            super().__init__(nn.Flatten(), nn.Linear(784, 10))
+
+    def test_a_class_or_a_builder_runs_as_a_name_does(self):
+        data = challenge.Dataset("toy", a_batch(40), a_batch(20), "test")
+        for model, name in ((self.Net, "Net"), (lambda: self.Net(), "<lambda>"), ("mlp_small", "mlp_small")):
+            result, network = challenge.run(model, data)
+            assert result.model == name and result.images_seen == 40 and isinstance(network, nn.Module)
+
+    def test_a_result_shows_itself_as_a_table_in_a_notebook(self):
+        data = challenge.Dataset("toy", a_batch(40), a_batch(20), "test")
+        result, _ = challenge.run(self.Net, data)
+        table = result._repr_html_()
+        assert table.startswith("<table>") and "7,850" in table and ("PASS" in table or "FAIL" in table)
+        assert "\033" not in table
+
+    def test_a_forward_that_sets_something_by_its_first_batch_gets_a_training_batch(self):
+        class SetByFirst(self.Net):
+            first = None
+
+            def forward(self, x):
+                if self.first is None:
+                    self.first = len(x)
+                return super().forward(x)
+
+        data = challenge.Dataset("toy", a_batch(40), a_batch(20), "test")
+        _, network = challenge.run(SetByFirst, data, challenge.Config(batch_size=8))
+        assert network.first == 8
+
+    def test_cudnn_stays_switched_on_and_deterministic(self):
+        seen = []
+
+        class Looks(self.Net):
+            def forward(self, x):
+                cudnn = torch.backends.cudnn
+                seen.append((cudnn.enabled, cudnn.deterministic, cudnn.benchmark))
+                return super().forward(x)
+
+        challenge.run(Looks, challenge.Dataset("toy", a_batch(40), a_batch(20), "test"))
+        assert set(seen) == {(True, True, False)}
