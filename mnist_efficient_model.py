@@ -1491,6 +1491,19 @@ FILE_OVERRIDES = {"lr": 0.012, "batch_size": 64}
 RECIPE_KEYS = ("batch_size", "lr", "optimizer", "weight_decay", "label_smoothing")  # what a file's RECIPE may set
 
 
+class Borrowed:
+    """A stream for a model's own prints, which it cannot close."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def close(self) -> None:
+        raise ValueError("it closed a standard stream")
+
+
 @contextlib.contextmanager
 def model_errors(name: str) -> Iterator[None]:
     """Turn whatever a model raises while it is built or run, exits included, into one line with exit status 3.
@@ -1501,12 +1514,11 @@ def model_errors(name: str) -> Iterator[None]:
     def leave(status: int = 0) -> None:  # os._exit(0) would look like a model that passed
         raise SystemExit(status)
 
-    stdout, os_exit, os._exit = sys.stdout, os._exit, leave
+    stream = sys.stderr if isinstance(sys.stderr, Borrowed) else Borrowed(sys.stderr)
+    os_exit, os._exit = os._exit, leave
     try:
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
             yield
-        if stdout is not None and stdout.closed:
-            raise ValueError("it closed standard output")
     except (ChallengeError, KeyboardInterrupt):
         raise
     except BaseException as error:
@@ -1830,7 +1842,7 @@ def summary_line(runs: Sequence[Run]) -> str:
 @contextlib.contextmanager
 def progress(total: int, label: str) -> Iterator[Callable[[int, float, float], None]]:
     """Yield a callback (images, loss, accuracy): one live line on a terminal, else a line each quarter; on stderr."""
-    if sys.stderr is not None and sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
+    if sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
         from tqdm import tqdm
 
         with tqdm(total=total, desc=label, unit=" images", leave=False, ncols=80) as bar:
@@ -1932,16 +1944,8 @@ Outcome = tuple[Run, bytes | None]  # a run, and the checkpoint to write
 
 def train_task(task: Task, data: Dataset, device: torch.device, show: bool, jobs: int = 1) -> Outcome:
     """Train and judge what a task asks for."""
-    parent = multiprocessing.parent_process()  # None in the command's own process
     with progress(len(data.train.labels), f"{task.model}, seed {task.seed}") as on_progress:
-
-        def step(images: int, loss: float, accuracy: float) -> None:
-            if parent and not parent.is_alive():  # it was killed, and this run's result has nowhere to go
-                os.kill(os.getpid(), signal.SIGKILL)
-            if show:
-                on_progress(images, loss, accuracy)
-
-        result, model = run(task.model, data, task.config, task.seed, device, Limits(), step)
+        result, model = run(task.model, data, task.config, task.seed, device, on_progress=on_progress if show else None)
     result.jobs = jobs
     if not (task.checkpoint and result.passed):
         return result.plain(), None
@@ -1953,6 +1957,7 @@ def worker(channel: Any, work: Callable[[Task], Outcome], task: Task) -> None:
     """The process of one run: one thread, so that no figure depends on how many runs there are at a time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
         channel.send(work(task))
@@ -1960,6 +1965,12 @@ def worker(channel: Any, work: Callable[[Task], Outcome], task: Task) -> None:
         channel.send(error)
     except Exception as error:
         channel.send(ChallengeError(f"{task.model}: {type(error).__name__}: {error}", MACHINE_ERROR))
+
+
+def end_with_parent() -> None:
+    """Wait for the parent process to end, however it does; then nobody takes this one's result any more."""
+    multiprocessing.parent_process().join()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def run_tasks(
@@ -2365,12 +2376,8 @@ def command(argv: Sequence[str]) -> int:
 
 
 def tell(message: str) -> None:
-    """A line on stderr, even where a model's file closed it for Python."""
-    try:
-        print(message, file=sys.stderr, flush=True)
-    except ValueError:
-        with contextlib.suppress(OSError):
-            os.write(2, f"{message}\n".encode(errors="replace"))
+    """A line on stderr."""
+    print(message, file=sys.stderr, flush=True)
 
 
 class Terminated(KeyboardInterrupt):
@@ -2383,6 +2390,8 @@ def terminate(*_: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of raising."""
+    nowhere = open(os.devnull, "w")  # noqa: SIM115  # for streams that were closed before Python started
+    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name is no reason to fail
