@@ -57,7 +57,7 @@ def command(argv: Sequence[str]) -> None:
     files = draw(folder, *read_folder(folder))
     write_files(files)
     plots = sum(content is not None for content in files.values()) - 1
-    print(f"report.html and {plots} plot{'s' * (plots != 1)} are in {folder}")
+    print(f"drew report.html and {plots} plot{'s' * (plots != 1)} in {folder}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -48,8 +48,8 @@ CAPTIONS = {
     "per_class_accuracy": ("Accuracy per class", "Mean over the seeds, in per cent of the test images of the class."),
     "confusion": (
         "Confusion matrix and mistakes",
-        "Rows are true classes, columns predictions; colour shows mistakes only. Beside it the mistakes that the model "
-        "was surest of.",
+        "Rows are true classes, columns predictions; colour shows mistakes only. Beside it the mistakes made with the "
+        "most confidence.",
     ),
     "efficiency": (
         "Efficiency",
@@ -81,8 +81,9 @@ def html_table(rows: Sequence[Sequence[str]], caption: str) -> str:
         lines.append(f'<tr><th scope="row">{text(name)}</th>{others}</tr>')
     body = "\n".join(lines)
     return (
+        f'<p class="small">{text(caption)}</p>\n'
         f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}"><table>\n'
-        f"<caption>{text(caption)}</caption>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
+        f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
@@ -106,9 +107,9 @@ def method(runs: Sequence[Run]) -> str:
 
     seeds = len({run["seed"] for run in runs})
     sentences = [
-        f"Each model was trained for exactly one augmented epoch of the {of('train_images')} training images of "
-        f"{of('dataset')} on {of('device')}, with {seeds} seed{'s' * (seeds > 1)}, and scored on "
-        f"{of('test_images')} {of('scored_on')} images, each looked at once."
+        f"Each run is one augmented epoch over the {of('train_images')} training images of {of('dataset')} on "
+        f"{of('device')}, with {seeds} seed{'s' * (seeds > 1)}, scored on {of('test_images')} {of('scored_on')} images, "
+        "each looked at once."
     ]
     threads, jobs = of("threads"), max(run["jobs"] for run in runs)
     sentences.append(f"PyTorch used {threads} thread{'s' * (threads != '1')}.")
@@ -136,9 +137,7 @@ def comparison_part(comparison: Comparison, plots: dict[str, Plot]) -> list[str]
     limits = "every limit"
     if comparison.limits:
         parameters, accuracy = comparison.limits["parameters"], 100 * comparison.limits["accuracy"]
-        limits = (
-            f"every limit: fewer than {parameters:,} parameters, at least {accuracy:g} % accuracy, exactly one epoch"
-        )
+        limits = f"every limit: fewer than {parameters:,} parameters, at least {accuracy:g}\u00a0% accuracy, exactly one epoch"
     parts.append(f"<p><strong>{passed} of {of}</strong> kept, in every run, {limits}.</p>")
     parts.append(f"<p>{text(method(comparison.runs))}</p>")
     if comparison.table:

@@ -67,7 +67,9 @@ def accuracy_over(comparison: Comparison, name: str, theme: Theme = LIGHT) -> Fi
                 markerfacecolor="none", color=theme.muted)  # fmt: skip
         axes.set_xscale("log")
         axes.margins(x=0.15)
-        accuracy_axis(axes, [a for _, a, _ in shown] + [a for _, group in points for a in group.accuracies])
+        accuracy_axis(
+            axes, [0.94, 0.96] + [a for _, a, _ in shown] + [a for _, group in points for a in group.accuracies]
+        )
         if comparison.limits:
             draw_limits(axes, comparison.limits, name == "parameters", theme)
         plain_log_axis(axes.xaxis)
@@ -99,7 +101,7 @@ def learning_curves(comparison: Comparison, theme: Theme = LIGHT) -> Figure | No
         return None
     with drawing(theme):
         fig, axes = figure(8, 5)
-        every = [0.5]
+        every = [0.5, 0.96]
         for i, group in enumerate(groups):
             curve = group.first["curve"]
             accuracies = [point["accuracy"] for point in curve]
@@ -173,7 +175,7 @@ def draw_mistakes(axes: Any, run: Run, columns: int = 5, rows: int = 4, gap: tup
         axes.set_title("no mistake to show", fontsize=9)
         return
     height, width = SIDE + gap[0], SIDE + gap[1]
-    mosaic = np.ma.masked_all((rows * height, columns * width))
+    mosaic = np.ma.array(np.zeros((rows * height, columns * width)), mask=True)
     for i, mistake in enumerate(shown):
         top, side = i // columns * height + gap[0], i % columns * width + gap[1] // 2
         mosaic[top : top + SIDE, side : side + SIDE] = np.frombuffer(pixels(mistake), np.uint8).reshape(SIDE, SIDE)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-
 CLASSES, SIDE = 10, 28
 Run = dict[str, Any]  # one training, as --json prints it
 

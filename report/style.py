@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 import matplotlib
 import matplotlib.style
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from matplotlib.ticker import LogLocator, NullFormatter
 
 
 class Theme(NamedTuple):
@@ -30,7 +32,7 @@ class Theme(NamedTuple):
 LIGHT = Theme("#ffffff", "#1a1a1a", "#6b6b6b", "#0072B2", "#C24E00", "#009E73",
     ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"))  # fmt: skip
 DARK = Theme("#16181c", "#e8e8e8", "#a0a0a0", "#56B4E9", "#FF8A3D", "#2CC79A",
-    ("#56B4E9", "#FF8A3D", "#2CC79A", "#E08FC0", "#E69F00", "#F0E442", "#FFFFFF"))  # fmt: skip
+    ("#56B4E9", "#FF8A3D", "#2CC79A", "#E08FC0", "#E69F00", "#9F8CFF", "#FFFFFF"))  # fmt: skip
 STYLES = ("-", "--", ":", "-.")  # with the colours they make 28 curves distinct
 
 
@@ -73,18 +75,25 @@ def error(accuracy: float) -> float:
 
 def accuracy_axis(axes: Any, accuracies: Sequence[float]) -> None:
     """Let y be the error on an inverted logarithmic axis, labelled as accuracy: 98 and 99 % are as far as 90 and 95."""
-    errors = [error(accuracy) for accuracy in accuracies]
+    errors = [error(accuracy) for accuracy in accuracies] or [0.05]
+    bottom, top = min(1, max(errors) * 1.3), min(errors) / 1.3
     axes.set_yscale("log")
-    axes.set_ylim(min(1, max([*errors, 0.06]) * 1.3), min([*errors, 0.04]) / 1.3)
-    ticks = (0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001)
-    axes.set_yticks([tick for tick in ticks if axes.get_ylim()[1] <= tick <= axes.get_ylim()[0]], minor=False)
-    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * (1 - value):.4g} %")
+    axes.set_ylim(bottom, top)
+    coarse = [0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001]
+    fine = [half * 10.0**power / 2 for power in range(-4, 0) for half in range(2, 20)]
+    ticks = next((t for t in (coarse, fine) if sum(top <= tick <= bottom for tick in t) >= 3), fine)
+    axes.set_yticks([tick for tick in ticks if top <= tick <= bottom], minor=False)
+    axes.yaxis.set_major_formatter(lambda value, _: f"{100 * (1 - value):.4g} %" if value > 1e-4 else "≥ 99.99 %")
     axes.minorticks_off()
     axes.grid(alpha=0.25)
 
 
 def plain_log_axis(axis: Any) -> None:
-    """Label a logarithmic axis with plain numbers."""
+    """Label a logarithmic axis with plain numbers, and more densely where it spans few decades."""
+    low, high = axis.get_view_interval()
+    if high < 100 * low:
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(lambda value, _: f"{value:,.0f}" if value >= 10 else f"{value:.2g}")
 
 
@@ -102,6 +111,7 @@ def place_labels(axes: Any, points: Sequence[tuple[float, float, str]], theme: T
     for (x, y, name), (px, py) in sorted(zip(points, centres, strict=True), key=lambda item: -item[1][1]):
         label = axes.annotate(name, (x, y), xytext=(0, 0), textcoords="offset pixels", fontsize=8, va="center")
         label.set_in_layout(False)
+        label.set_path_effects([withStroke(linewidth=2.5, foreground=theme.paper, alpha=0.8)])
         size = label.get_window_extent()
         offsets = [(dx, 20 * step) for step in (0, 1, -1, 2, -2, 3, -3) for dx in (11, -11 - size.width)]
         for dx, dy in [*offsets, *((-size.width / 2, 20 * step) for step in (4, -4, 5, -5))]:

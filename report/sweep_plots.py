@@ -43,6 +43,7 @@ def sweep_curve(results: Sweep, theme: Theme) -> Figure:
             else:
                 axes.text(x, 0.02, unmeasured(group), transform=axes.get_xaxis_transform(), ha="center", fontsize=8,
                     color=theme.failed)  # fmt: skip
+        axes.margins(x=0.1)
         axes.set_xlabel(results.keys[0])
         axes.set_ylabel(f"accuracy on the {results.runs[0]['scored_on']} images (mean)")
         axes.set_title(results.model, fontsize=9, loc="left")
@@ -59,7 +60,7 @@ def sweep_heat_map(results: Sweep, theme: Theme) -> Figure:
             grid[rows.index(values[0]), columns.index(values[1:])] = 100 * group.mean
     middle = np.nan if np.isnan(grid).all() else (np.nanmin(grid) + np.nanmax(grid)) / 2
     with drawing(theme):
-        fig, axes = figure(3.2 + 1.1 * len(columns), 1.8 + 0.45 * len(rows))
+        fig, axes = figure(3.4 + 1.1 * len(columns), max(2.6, 1.8 + 0.45 * len(rows)))
         image = axes.imshow(grid, cmap="cividis", aspect="auto")
         for values, group in results.points.items():
             row, column = rows.index(values[0]), columns.index(values[1:])
@@ -72,7 +73,8 @@ def sweep_heat_map(results: Sweep, theme: Theme) -> Figure:
         axes.set_ylabel(results.keys[0])
         axes.set_xticks(range(len(columns)), [", ".join(map(str, column)) for column in columns])
         axes.set_xlabel(", ".join(results.keys[1:]))
+        axes.tick_params(bottom=len(results.keys) > 1)
         axes.set_title(results.model, fontsize=9, loc="left")
         if not np.isnan(middle):
-            fig.colorbar(image, label=f"{results.runs[0]['scored_on']} accuracy, % (mean over seeds)")
+            fig.colorbar(image, label=f"{results.runs[0]['scored_on']} accuracy, %")
         return fig
