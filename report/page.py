@@ -108,8 +108,8 @@ def method(runs: Sequence[Run]) -> str:
     seeds = len({run["seed"] for run in runs})
     sentences = [
         f"Each run is one augmented epoch over the {of('train_images')} training images of {of('dataset')} on "
-        f"{of('device')}, with {seeds} seed{'s' * (seeds > 1)}, scored on {of('test_images')} {of('scored_on')} images, "
-        "each looked at once."
+        f"{of('device')}, with {seeds} seed{'s' * (seeds > 1)}, scored on {of('test_images')} {of('scored_on')} "
+        "images, each looked at once."
     ]
     threads, jobs = of("threads"), max(run["jobs"] for run in runs)
     sentences.append(f"PyTorch used {threads} thread{'s' * (threads != '1')}.")
@@ -137,7 +137,7 @@ def comparison_part(comparison: Comparison, plots: dict[str, Plot]) -> list[str]
     limits = "every limit"
     if comparison.limits:
         parameters, accuracy = comparison.limits["parameters"], 100 * comparison.limits["accuracy"]
-        limits = f"every limit: fewer than {parameters:,} parameters, at least {accuracy:g}\u00a0% accuracy, exactly one epoch"
+        limits += f": fewer than {parameters:,} parameters, at least {accuracy:g}\u00a0% accuracy, exactly one epoch"
     parts.append(f"<p><strong>{passed} of {of}</strong> kept, in every run, {limits}.</p>")
     parts.append(f"<p>{text(method(comparison.runs))}</p>")
     if comparison.table:

@@ -77,9 +77,10 @@ def accuracy_axis(axes: Any, accuracies: Sequence[float]) -> None:
     """Let y be the error on an inverted logarithmic axis, labelled as accuracy: 98 and 99 % are as far as 90 and 95."""
     errors = [error(accuracy) for accuracy in accuracies] or [0.05]
     bottom, top = min(1, max(errors) * 1.3), min(errors) / 1.3
-    axes.set_yscale("log")
     axes.set_ylim(bottom, top)
-    coarse = [0.9, 0.7, 0.5, 0.3, 0.2, 0.1, 0.05, 0.03, 0.02, 0.01, 0.007, 0.005, 0.003, 0.001, 0.0005, 0.0001]
+    axes.set_yscale("log")
+    coarse = [0.9, 0.7, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01, 0.007, 0.005, 0.003, 0.002,
+        0.001, 0.0005, 0.0001]  # fmt: skip
     fine = [half * 10.0**power / 2 for power in range(-4, 0) for half in range(2, 20)]
     ticks = next((t for t in (coarse, fine) if sum(top <= tick <= bottom for tick in t) >= 3), fine)
     axes.set_yticks([tick for tick in ticks if top <= tick <= bottom], minor=False)

@@ -31,6 +31,7 @@ def sweep_curve(results: Sweep, theme: Theme) -> Figure:
         axes.errorbar(
             [x for x, _ in scored], middle, [below, above], fmt="o-", color=theme.passed, capsize=3, linewidth=1.2
         )
+        axes.update_datalim([(x, 0.5) for x, _ in points])  # those without an accuracy too
         accuracy_axis(axes, [accuracy for _, group in scored for accuracy in group.accuracies])
         if min(x for x, _ in points) > 0 and max(x for x, _ in points) >= 10 * min(x for x, _ in points):
             axes.set_xscale("log")
