@@ -136,7 +136,9 @@ def per_class_accuracy(comparison: Comparison, theme: Theme = LIGHT) -> Figure |
         for (row, column), value in np.ndenumerate(percent):
             if not np.isnan(value):
                 colour = "black" if value > (low + 100) / 2 else "white"
-                axes.text(column, row, f"{value:.1f}", ha="center", va="center", fontsize=7.5, color=colour)
+                axes.text(
+                    column, row, f"{value:.1f}", ha="center", va="center", fontsize=7.5, color=colour, in_layout=False
+                )
         axes.set_xticks(range(CLASSES), [f"class {c}" for c in range(CLASSES)])
         axes.set_yticks(range(len(labels)), labels)
         fig.colorbar(image, label="test accuracy, %", extend="min")
@@ -157,7 +159,7 @@ def confusion(comparison: Comparison, theme: Theme = LIGHT) -> Figure | None:
         for (row, column), count in np.ndenumerate(counts):
             if count:
                 colour = "white" if wrong[row, column] > 0.5 * wrong.max() else "#262626"
-                left.text(column, row, count, ha="center", va="center", fontsize=7.5, color=colour)
+                left.text(column, row, count, ha="center", va="center", fontsize=7.5, color=colour, in_layout=False)
         left.set_xticks(range(CLASSES))
         left.set_yticks(range(CLASSES))
         left.set_xlabel("predicted")
@@ -180,7 +182,7 @@ def draw_mistakes(axes: Any, run: Run, columns: int = 5, rows: int = 4, gap: tup
         top, side = i // columns * height + gap[0], i % columns * width + gap[1] // 2
         mosaic[top : top + SIDE, side : side + SIDE] = np.frombuffer(pixels(mistake), np.uint8).reshape(SIDE, SIDE)
         title = f"{mistake['label']} → {mistake['predicted']} ({mistake['confidence']:.0%})"
-        axes.text(side + SIDE / 2, top - 1.5, title, ha="center", va="bottom", fontsize=7)
+        axes.text(side + SIDE / 2, top - 1.5, title, ha="center", va="bottom", fontsize=7, in_layout=False)
     axes.imshow(mosaic, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
     axes.set_title("its most confident mistakes: true → predicted (confidence)", fontsize=9)
 
@@ -189,7 +191,7 @@ PANELS = [
     ("accuracy_per_parameter", "accuracy points per 1,000 parameters", 1e5),
     ("accuracy_per_second", "accuracy points per training second", 100),
     ("throughput", "images per second, batch 1,000", 1),
-    ("inference_nj", "arithmetic of one inference at 45 nm, nJ (estimate)", 1),
+    ("inference_nj", "arithmetic of one inference, nJ (estimate)", 1),
 ]
 
 
@@ -207,7 +209,7 @@ def efficiency(comparison: Comparison, theme: Theme = LIGHT) -> Figure | None:
             axes.barh([row for row, _ in bars], [value for _, value in bars], color=colours)
             for row, value in bars:
                 text = f" {value:,.3g}" if value < 1000 else f" {value:,.0f}"
-                axes.text(value, row, text, va="center", fontsize=7)
+                axes.text(value, row, text, va="center", fontsize=7, in_layout=False)
             axes.set_xscale("log")
             axes.set_xlim(min(value for _, value in bars) / 3, max(value for _, value in bars) * 6)
             plain_log_axis(axes.xaxis)

@@ -106,12 +106,12 @@ def overlap(a: Sequence[float], b: Sequence[float]) -> bool:
 def place_labels(axes: Any, points: Sequence[tuple[float, float, str]], theme: Theme) -> None:
     """Write each point's name beside it where it covers neither another name nor another point; far ones get a line."""
     axes.figure.draw_without_rendering()
+    axes.figure.set_layout_engine("none")  # nothing moves from here on
     centres = [axes.transData.transform((x, y)) for x, y, _ in points]
     taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in centres]
     frame = axes.get_window_extent()
     for (x, y, name), (px, py) in sorted(zip(points, centres, strict=True), key=lambda item: -item[1][1]):
         label = axes.annotate(name, (x, y), xytext=(0, 0), textcoords="offset pixels", fontsize=8, va="center")
-        label.set_in_layout(False)
         label.set_path_effects([withStroke(linewidth=2.5, foreground=theme.paper, alpha=0.8)])
         size = label.get_window_extent()
         offsets = [(dx, 20 * step) for step in (0, 1, -1, 2, -2, 3, -3) for dx in (11, -11 - size.width)]
@@ -125,4 +125,4 @@ def place_labels(axes: Any, points: Sequence[tuple[float, float, str]], theme: T
         if abs(dy) > 20:
             start = (min(max(0, dx), dx + size.width), dy)
             line = {"arrowstyle": "-", "color": theme.muted, "linewidth": 0.6}
-            axes.annotate("", (x, y), xytext=start, textcoords="offset pixels", arrowprops=line).set_in_layout(False)
+            axes.annotate("", (x, y), xytext=start, textcoords="offset pixels", arrowprops=line)

@@ -114,15 +114,19 @@ def drawn(tmp_path_factory):
         sweep=a_sweep(["lr"], [(0.001,), (0.01,), (0.1,), (9.0,)], [0.8, 0.97, 0.9, None]),
     )
     environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-W", "error", "-m", "report", folder]
+    code = (
+        "import sys; from report.__main__ import main; status = main(sys.argv[1:]); "
+        "print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules); sys.exit(status)"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, folder]
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True), folder
 
 
 class TestTheCommand:
-    def test_draws_all_that_is_there_whatever_backend_a_notebook_has_set(self, drawn):
+    def test_draws_all_that_is_there_without_pyplot_whatever_backend_a_notebook_has_set(self, drawn):
         process, folder = drawn
         assert (process.returncode, process.stderr) == (0, "")
-        assert process.stdout == f"drew report.html and 7 plots in {folder}\n"
+        assert process.stdout == f"drew report.html and 7 plots in {folder}\nTrue False\n"
         assert {path.name for path in folder.iterdir()} == {
             "comparison.json", "sweep.json", "report.html", *(f"{name}.png" for name in (*COMPARED, "sweep")),
         }  # fmt: skip
@@ -131,17 +135,11 @@ class TestTheCommand:
         for path in drawn[1].glob("*.png"):
             check_picture(path.read_bytes())
 
-    @pytest.mark.parametrize("backend", ["module://matplotlib_inline.backend_inline", "nonsense"])
-    def test_never_imports_pyplot_and_ignores_the_backend(self, tmp_path, backend):
-        folder = write(tmp_path / "results", comparison=a_comparison(MODELS), sweep=a_sweep(["lr"], [(1,)], [0.9]))
-        code = (
-            "import sys; from report.__main__ import main; status = main(sys.argv[1:]); "
-            "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules; sys.exit(status)"
-        )
-        environment = {**os.environ, "MPLBACKEND": backend}
-        done = subprocess.run(
-            [sys.executable, "-c", code, folder], cwd=ROOT, env=environment, capture_output=True, text=True
-        )
+    def test_ignores_a_backend_that_matplotlib_does_not_know(self, tmp_path):
+        folder = write(tmp_path / "results", sweep=a_sweep(["lr"], [(1,)], [0.9]))
+        environment = {**os.environ, "MPLBACKEND": "nonsense"}
+        command = [sys.executable, "-m", "report", folder]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (0, "")
 
     @pytest.mark.parametrize("missing", ["matplotlib", "numpy"])
