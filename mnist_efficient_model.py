@@ -277,36 +277,6 @@ class Dataset(NamedTuple):
         return f"trained on {self.name}, scored on the {self.scored_on} images" if crossed else None
 
 
-def load_dataset(
-    name: str = "auto", data_dir: str | Path | None = None, holdout: int = 0, test_on: str | None = None
-) -> Dataset:
-    """Load a dataset by name, downloading it where it is missing.
-
-    ``auto`` is MNIST, or strokes where MNIST is neither on disk nor to be had. ``data_dir`` (see default_data_dir) has
-    torchvision's layout (``MNIST/raw/...``). With ``holdout=N`` the last N training images stand in for the test set,
-    which is then not read at all: that is how hyper-parameters are chosen. ``test_on`` names another dataset whose test
-    set to score on.
-
-    Raises ChallengeError with status 2 for an unknown name or an impossible hold-out and 4 for missing or bad data.
-    """
-    data_dir = Path(data_dir or default_data_dir())
-    for wanted in (name, test_on or name):
-        if wanted not in ("auto", *DATASETS):
-            raise ChallengeError(f"unknown dataset {wanted!r}: choose from auto, {', '.join(DATASETS)}", USAGE)
-    name = choose_dataset(data_dir) if name == "auto" else name
-    if holdout:
-        (train,) = read_dataset(name, data_dir, "train")
-        cut = len(train.labels) - holdout
-        if cut <= 0 or test_on:
-            reason = "goes without --test-on" if test_on else f"must leave some of the {len(train.labels):,} images"
-            raise ChallengeError(f"--holdout {holdout}: {reason}", USAGE)
-        return Dataset(name, Split(*(t[:cut] for t in train)), Split(*(t[cut:] for t in train)), "holdout")
-    if test_on and test_on != name:
-        train, test = *read_dataset(name, data_dir, "train"), *read_dataset(test_on, data_dir, "test")
-        return Dataset(name, train, test, f"{test_on} test")
-    return Dataset(name, *read_dataset(name, data_dir, "train", "test"), "test")
-
-
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels scaled to 0-1; for every dataset, so that models carry over
 
 
@@ -324,7 +294,7 @@ def random_affine(n: int, config: Config, generator: torch.Generator) -> Tensor:
     Angles are uniform within +-rotation degrees and offsets within +-translation of the side. Both shrink linearly to
     zero over the last ``fade`` of the epoch, so that the network settles on images like those it is tested on.
     """
-    left = 1 - torch.arange(n) / n  # share of the epoch still to come
+    left = 1 - torch.arange(n) / n  # fraction of the epoch still to come
     strength = (left / config.fade).clamp(max=1) if config.fade else torch.ones(n)
     angle, x, y = (2 * torch.rand(3, n, generator=generator) - 1) * strength
     angle = angle * math.radians(config.rotation)
@@ -367,71 +337,6 @@ def epoch_batches(split: Split, config: Config, generator: torch.Generator) -> I
 
 
 # --- The one epoch ----------------------------------------------------------------------------------------------------
-
-
-class Optimizer:
-    """PyTorch's fused kernels behind the least of state. Parameters without a gradient stay as they are.
-
-    ``torch.optim``'s own classes give the same weights bit by bit, but building one imports PyTorch's compiler: a
-    second, where the epoch takes two. A subclass names its peak learning rate, which suits Config's batch size and was
-    fitted on the hold-out.
-    """
-
-    peak: float
-
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float | None, weight_decay: float) -> None:
-        self.parameters = [p for p in parameters if p.requires_grad]
-        self.peak = self.lr = self.peak if lr is None else lr
-        self.weight_decay = weight_decay
-
-    def zeros(self) -> list[Tensor]:
-        return [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]
-
-    def with_gradient(self, *states: list[Tensor]) -> tuple[list[Tensor], ...]:
-        """The parameters that have a gradient, the gradients, and their part of each state."""
-        rows = [row for row in zip(self.parameters, *states, strict=True) if row[0].grad is not None]
-        parameters, *rest = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(1 + len(states)))
-        return parameters, [p.grad for p in parameters], *rest
-
-    def zero_grad(self) -> None:
-        for parameter in self.parameters:
-            parameter.grad = None
-
-
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), betas 0.9 and 0.95."""
-
-    peak = 0.04
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.means, self.squares = self.zeros(), self.zeros()
-        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
-
-    @torch.no_grad()
-    def step(self) -> None:
-        parameters, gradients, means, squares, steps = self.with_gradient(self.means, self.squares, self.steps)
-        adamw(parameters, gradients, means, squares, [], steps, fused=True, lr=self.lr, beta1=0.9, beta2=0.95,
-            eps=1e-8, weight_decay=self.weight_decay, amsgrad=False, maximize=False)  # fmt: skip
-
-
-class SGD(Optimizer):
-    """Stochastic gradient descent with Nesterov's momentum of 0.85 (Sutskever et al., 2013)."""
-
-    peak = 0.9
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.momenta = self.zeros()
-
-    @torch.no_grad()
-    def step(self) -> None:
-        parameters, gradients, momenta = self.with_gradient(self.momenta)
-        sgd(parameters, gradients, momenta, fused=True, lr=self.lr, momentum=0.85, nesterov=True, dampening=0.0,
-            weight_decay=self.weight_decay, maximize=False)  # fmt: skip
-
-
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "sgd": SGD}
 
 
 def one_cycle(done: float, warmup: float) -> float:
@@ -596,6 +501,14 @@ def violations(result: Result, limits: Limits) -> dict[str, str]:
     return broken
 
 
+def judge(result: Result, limits: Limits) -> Result:
+    """Enter the verdict into a result."""
+    broken = violations(result, limits)
+    result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
+    result.violations, result.passed = list(broken.values()), not broken
+    return result
+
+
 def run(
     model: str | Callable[[], nn.Module],
     data: Dataset,
@@ -633,15 +546,19 @@ def run(
         accuracy_per_parameter=scores.accuracy and scores.accuracy / max(1, costs["parameters"]),
         accuracy_per_second=scores.accuracy and scores.accuracy / epoch.seconds,
     )  # fmt: skip
-    broken = violations(result, limits)
-    result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
-    result.violations, result.passed = list(broken.values()), not broken
-    return result, network
+    return judge(result, limits), network
 
 
 def recipe(model: str | Callable[[], nn.Module], **changes: Any) -> Config:
     """The Config a model is trained with: the shared one, the model's overrides, then ``changes``."""
-    return dataclasses.replace(Config(), **{**find_model(model).overrides, **changes})
+    return dataclasses.replace(Config(), **override(find_model(model).overrides, changes))
+
+
+def override(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with ``changes``; a learning rate does not outlive the optimizer that it was fitted to."""
+    if "optimizer" in changes and "lr" not in changes:
+        changes = {**changes, "lr": None}
+    return {**settings, **changes}
 
 
 # --- What a run reports: every figure, defined once -------------------------------------------------------------------
@@ -742,11 +659,80 @@ def mistakes(logits: Tensor, test: Split, most: int = 20) -> list[dict[str, Any]
     worst = [i for i in confidence.topk(min(most, len(confidence))).indices.tolist() if confidence[i] >= 0]
     return [
         {
-            "index": i, "label": int(test.labels[i]), "predicted": int(predictions[i]), "confidence": float(confidence[i]),
+            "index": i, "label": int(test.labels[i]), "predicted": int(predictions[i]),
+            "confidence": float(confidence[i]),
             "pixels": base64.b64encode(zlib.compress(test.images[i].cpu().numpy().tobytes())).decode(),
         }
         for i in worst
     ]  # fmt: skip
+
+
+# --- The optimizers: PyTorch's fused kernels, without what makes torch.optim slow to start ----------------------------
+
+
+class Optimizer:
+    """PyTorch's fused kernels behind the least of state. Parameters without a gradient stay as they are.
+
+    ``torch.optim``'s own classes give the same weights bit by bit, but building one imports PyTorch's compiler: a
+    second, where the epoch takes two. A subclass names its peak learning rate, which suits Config's batch size and was
+    fitted on the hold-out.
+    """
+
+    peak: float
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float | None, weight_decay: float) -> None:
+        self.parameters = [p for p in parameters if p.requires_grad]
+        self.peak = self.lr = self.peak if lr is None else lr
+        self.weight_decay = weight_decay
+
+    def zeros(self) -> list[Tensor]:
+        return [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]
+
+    def with_gradient(self, *states: list[Tensor]) -> tuple[list[Tensor], ...]:
+        """The parameters that have a gradient, the gradients, and their part of each state."""
+        rows = [row for row in zip(self.parameters, *states, strict=True) if row[0].grad is not None]
+        parameters, *rest = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(1 + len(states)))
+        return parameters, [p.grad for p in parameters], *rest
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters:
+            parameter.grad = None
+
+
+class AdamW(Optimizer):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), betas 0.9 and 0.95."""
+
+    peak = 0.04
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.means, self.squares = self.zeros(), self.zeros()
+        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
+
+    @torch.no_grad()
+    def step(self) -> None:
+        parameters, gradients, means, squares, steps = self.with_gradient(self.means, self.squares, self.steps)
+        adamw(parameters, gradients, means, squares, [], steps, fused=True, lr=self.lr, beta1=0.9, beta2=0.95,
+            eps=1e-8, weight_decay=self.weight_decay, amsgrad=False, maximize=False)  # fmt: skip
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent with Nesterov's momentum of 0.85 (Sutskever et al., 2013)."""
+
+    peak = 0.9
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.momenta = self.zeros()
+
+    @torch.no_grad()
+    def step(self) -> None:
+        parameters, gradients, momenta = self.with_gradient(self.momenta)
+        sgd(parameters, gradients, momenta, fused=True, lr=self.lr, momentum=0.85, nesterov=True, dampening=0.0,
+            weight_decay=self.weight_decay, maximize=False)  # fmt: skip
+
+
+OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "sgd": SGD}
 
 
 # --- The records, and the rivals side by side, each on its own --------------------------------------------------------
@@ -783,7 +769,7 @@ def paired_convolutions(first: int, second: int) -> nn.Module:
     )
 
 
-@register(lr=0.02, batch_size=64)
+@register(must_pass=True, lr=0.02, batch_size=64)
 def accurate() -> nn.Module:
     """The most accurate found under the limit: two convolutions before each halving, then a learned 7x7 pooling.
 
@@ -821,7 +807,7 @@ class BiasNorm(nn.BatchNorm2d):
 
 
 class SharedConvolution(nn.Module):
-    """Edges that nobody learned, then one depthwise-separable convolution used again and again: (N, 10).
+    """Fixed edge filters, then one depthwise-separable convolution used at every scale: (N, 1, 28, 28) -> (N, 10).
 
     The same 3x3 filters read the map at 14x14 pixels twice, at 7x7 once, and pool the 3x3 map to one place at the end.
     Only the biases differ from use to use. Averages halve the map: the maximum is worse at so few channels.
@@ -844,7 +830,7 @@ class SharedConvolution(nn.Module):
         return self.head(self.last_norm(pooled).flatten(1))
 
 
-@register(lr=0.045, batch_size=32, rotation=5.0, translation=0.05, label_smoothing=0.0)
+@register(must_pass=True, lr=0.045, batch_size=32, rotation=5.0, translation=0.05, label_smoothing=0.0)
 def tiny() -> nn.Module:
     """The smallest found that always passes: fixed edge filters, then one convolution that serves at every scale.
 
@@ -855,11 +841,10 @@ def tiny() -> nn.Module:
 
 
 for _channels in (8, 12, 16, 24):
-    FRONTIER[f"tiny_{_channels}"] = ModelSpec(partial(SharedConvolution, _channels), MODELS["tiny"].overrides)
+    FRONTIER[f"tiny_{_channels}"] = MODELS["tiny"]._replace(build=partial(SharedConvolution, _channels))
 for _widths in ((6, 8), (8, 12), (12, 16), (16, 24), (24, 32)):
-    FRONTIER["accurate_{}_{}".format(*_widths)] = ModelSpec(
-        partial(paired_convolutions, *_widths), MODELS["accurate"].overrides
-    )
+    _name = "accurate_{}_{}".format(*_widths)
+    FRONTIER[_name] = MODELS["accurate"]._replace(build=partial(paired_convolutions, *_widths))
 
 
 class Neurons(nn.Module):
@@ -934,11 +919,11 @@ class Mixture(nn.Module):
         self.router, self.experts = nn.Conv2d(channels, len(experts), 1), nn.ModuleList(experts)
 
     def forward(self, maps: Tensor) -> Tensor:
-        shares = self.router(maps).softmax(1).split(1, dim=1)  # per place
-        return sum(share * expert(maps) for share, expert in zip(shares, self.experts, strict=True))
+        weights = self.router(maps).softmax(1).split(1, dim=1)  # of each expert, per place
+        return sum(weight * expert(maps) for weight, expert in zip(weights, self.experts, strict=True))
 
 
-@register(lr=0.015, batch_size=64)
+@register(must_pass=True, lr=0.015, batch_size=64)
 def lightweight() -> nn.Module:
     """Single-weight neurons with attention: a neuron scales one feature by one weight, so they meet in attention alone.
 
@@ -1296,7 +1281,7 @@ class EnergyMeter:
     """Joules of what runs inside ``with``, from CodeCarbon where it is installed; ``joules`` stays None elsewhere.
 
     ``method`` is "measured" where the processor's power meter (RAPL) can be read, else "estimate": load times rated
-    power. The memory's share, always an estimate, is left out.
+    power. That of the memory, always an estimate, is left out.
     """
 
     joules: float | None = None
@@ -1378,7 +1363,7 @@ def read_idx(path: Path, md5: str | None = None) -> Tensor:
 
 
 def read_split(name: str, part: str, data_dir: Path) -> Split:
-    """Read the "train" or "test" images of a dataset on disk, with their labels; ChallengeError (4) if they don't fit."""
+    """Read the "train" or "test" images of a dataset on disk; ChallengeError (status 4) where they don't fit."""
     folder, sums = data_dir / DATASETS[name] / "raw", MNIST_MD5 if name == "mnist" else {}
     images, labels = (read_idx(folder / file, sums.get(file)) for file in IDX_FILES[part])
     if images.shape[1:] != (SIDE, SIDE) or labels.shape != images.shape[:1] or not len(labels):
@@ -1427,10 +1412,8 @@ def reachable(url: str, seconds: float = 4) -> bool:
 
     def ask() -> None:
         with contextlib.suppress(OSError):
-            try:
+            with contextlib.suppress(urllib.error.HTTPError):  # "not found" is an answer too
                 urllib.request.urlopen(url, timeout=seconds).close()
-            except urllib.error.HTTPError:  # "not found" is an answer too
-                pass
             answered.set()
 
     threading.Thread(target=ask, daemon=True).start()  # looking up a name has no time limit of its own
@@ -1464,6 +1447,36 @@ def read_dataset(name: str, data_dir: Path, *parts: str) -> list[Split]:
     if not on_disk(name, data_dir, parts):
         download(name, data_dir)
     return [read_split(name, part, data_dir) for part in parts]
+
+
+def load_dataset(
+    name: str = "auto", data_dir: str | Path | None = None, holdout: int = 0, test_on: str | None = None
+) -> Dataset:
+    """Load a dataset by name, downloading it where it is missing.
+
+    ``auto`` is MNIST, or strokes where MNIST is neither on disk nor to be had. ``data_dir`` (see default_data_dir) has
+    torchvision's layout (``MNIST/raw/...``). With ``holdout=N`` the last N training images stand in for the test set,
+    which is then not read at all: that is how hyper-parameters are chosen. ``test_on`` names another dataset whose test
+    set to score on.
+
+    Raises ChallengeError with status 2 for an unknown name or an impossible hold-out and 4 for missing or bad data.
+    """
+    data_dir = Path(data_dir or default_data_dir())
+    for wanted in (name, test_on or name):
+        if wanted not in ("auto", *DATASETS):
+            raise ChallengeError(f"unknown dataset {wanted!r}: choose from auto, {', '.join(DATASETS)}", USAGE)
+    name = choose_dataset(data_dir) if name == "auto" else name
+    if holdout:
+        (train,) = read_dataset(name, data_dir, "train")
+        cut = len(train.labels) - holdout
+        if cut <= 0 or test_on:
+            reason = "goes without --test-on" if test_on else f"must leave some of the {len(train.labels):,} images"
+            raise ChallengeError(f"--holdout {holdout}: {reason}", USAGE)
+        return Dataset(name, Split(*(t[:cut] for t in train)), Split(*(t[cut:] for t in train)), "holdout")
+    if test_on and test_on != name:
+        train, test = *read_dataset(name, data_dir, "train"), *read_dataset(test_on, data_dir, "test")
+        return Dataset(name, train, test, f"{test_on} test")
+    return Dataset(name, *read_dataset(name, data_dir, "train", "test"), "test")
 
 
 # --- Models by name, and anybody's file -------------------------------------------------------------------------------
@@ -1541,9 +1554,17 @@ def trial(build: Callable[[], Any]) -> nn.Module:
 
 @torch.no_grad()
 def check_output(model: nn.Module, device: torch.device) -> None:
-    """Raise ValueError unless a model maps two digits to ten outputs each; leaves it and the random state unchanged."""
+    """Raise ValueError unless a model maps two images to ten outputs each. Leaves it and the random state unchanged.
+
+    Only a model with lazy parameters is run itself, which gives them their shapes; of any other a copy is, since a
+    forward may set things by the first batch that it gets.
+    """
+    subject = model
+    if not any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        with contextlib.suppress(Exception):  # some hold what cannot be copied
+            subject = copy.deepcopy(model)
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        output = model.eval()(torch.zeros(2, 1, SIDE, SIDE, device=device))
+        output = subject.eval()(torch.rand(2, 1, SIDE, SIDE, device=device))
     if not isinstance(output, Tensor) or output.shape != (2, CLASSES):
         shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         raise ValueError(f"two images give {shape}, where the shape must be (2, {CLASSES})")
@@ -1553,7 +1574,7 @@ def choose_model(module: types.ModuleType, wanted: str | None = None) -> tuple[s
     """The model in a module: the one ``wanted`` by name, else ``build_model``, else the one class that reads digits.
 
     That is an nn.Module class of the module that needs no arguments and maps (2, 1, 28, 28) to (2, 10). A class that is
-    part of another one, or the base of another one, gives way to it. A module without such a class may hold an instance.
+    part of another one, or the base of another one, gives way to it. Without such a class an instance does.
     Raises ChallengeError (status 3) unless exactly one remains.
     """
     file = Path(getattr(module, "__file__", None) or module.__name__).name
@@ -1629,7 +1650,7 @@ def find_model(model: str | Callable[[], nn.Module]) -> ModelSpec:
         module = import_file(file)
         with import_path(file.parent):
             _, build = choose_model(module, wanted[1:] or None)
-        return ModelSpec(build, {**FILE_OVERRIDES, **read_recipe(getattr(module, "RECIPE", {}))})
+        return ModelSpec(build, override(FILE_OVERRIDES, read_recipe(getattr(module, "RECIPE", {}))))
 
 
 def model_name(model: str | Callable[[], nn.Module]) -> str:
@@ -1907,12 +1928,12 @@ Outcome = tuple[Run, bytes | None]  # a run, and the checkpoint to write
 
 def train_task(task: Task, data: Dataset, device: torch.device, show: bool, jobs: int = 1) -> Outcome:
     """Train and judge what a task asks for."""
-    parent = os.getppid()
+    parent = multiprocessing.parent_process()  # None in the command's own process
     with progress(len(data.train.labels), f"{task.model}, seed {task.seed}") as on_progress:
 
         def step(images: int, loss: float, accuracy: float) -> None:
-            if os.getppid() != parent:  # killed: nobody waits for this run any more
-                os.kill(os.getpid(), signal.SIGTERM)
+            if parent and not parent.is_alive():  # it was killed, and this run's result has nowhere to go
+                os.kill(os.getpid(), signal.SIGKILL)
             if show:
                 on_progress(images, loss, accuracy)
 
@@ -1942,7 +1963,7 @@ def run_tasks(
 ) -> Iterator[tuple[Task, Outcome | ChallengeError]]:
     """Do each task in a process of its own, ``jobs`` at a time; yields outcomes as they come, failures among them.
 
-    ``fork`` saves each process the import of torch. It is for Linux without accelerators, whose drivers don't survive it.
+    ``fork`` saves each process the import of torch: for Linux, and not with an accelerator, whose driver would break.
     """
     context = multiprocessing.get_context("fork" if fork and sys.platform == "linux" else "spawn")
     waiting, running = list(tasks), {}
@@ -2131,6 +2152,7 @@ def comparison(
         "command": session.command,
         "limits": dataclasses.asdict(Limits()),
         "columns": {name: metadata["header"] for name, metadata in COLUMNS.items()},
+        "table": table(runs),
         "models": {name: {"idea": idea, "source": rest.strip()} for name, (idea, _, rest) in ideas.items()},
         "runs": runs,
         "summary": {group[0]["model"]: summarise(group) for group in grouped(runs)},
@@ -2163,7 +2185,8 @@ def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:
 def sweep(session: Session, config: Config, grid: dict[str, list[Any]]) -> int:
     """A grid of settings for one model: table, CSV and heat map, scored on the hold-out unless told otherwise."""
     points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    tasks = [Task(session.arguments.model, dataclasses.replace(config, **p), s) for p in points for s in session.seeds]
+    configs = [dataclasses.replace(config, **override({}, point)) for point in points]
+    tasks = [Task(session.arguments.model, each, s) for each in configs for s in session.seeds]
     runs: dict[Task, Run] = {}
     for task, outcome in session.outcomes(tasks):
         if isinstance(outcome, ChallengeError):
@@ -2365,7 +2388,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, status = str(error), error.status
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whoever read stdout has gone, and Python flushes it at exit
-        message, status = "nobody reads the output any more; what was finished is in the results folder", MACHINE_ERROR
+        message, status = "standard output was closed; what was finished is in the results folder", MACHINE_ERROR
     except OSError as error:
         message, status = f"cannot write {error.filename or 'the results'}: {error.strerror or error}", MACHINE_ERROR
     except KeyboardInterrupt as error:
