@@ -179,7 +179,7 @@ def read_models(paths: Iterable[Path]) -> Comparison | None:
 
 
 def read_folder(folder: Path) -> tuple[Comparison | None, Sweep | None]:
-    """Whatever is in a results folder. The files of single models are read only where there is no comparison.json.
+    """The comparison and the sweep in a results folder; where there is neither, the files of single models.
 
     Raises ReportError: 2 for a folder that is none, 4 for files that cannot be used and for a folder without any.
     """
@@ -190,8 +190,10 @@ def read_folder(folder: Path) -> tuple[Comparison | None, Sweep | None]:
     except OSError as error:
         raise ReportError(f"cannot read {folder}: {error.strerror or error}", MACHINE_ERROR) from error
     compared, swept = names.pop("comparison.json", None), names.pop("sweep.json", None)
-    comparison = read_comparison(compared) if compared else read_models(names.values())
     sweep = read_sweep(swept) if swept else None
+    comparison = read_comparison(compared) if compared else None
+    if not compared and not swept:
+        comparison = read_models(names.values())
     if not sweep and not (comparison and comparison.runs):
         raise ReportError(f"{folder} holds no results to draw: run the script with --model all first", MACHINE_ERROR)
     return comparison, sweep

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 import base64
+import dataclasses
 import io
 import json
 import os
 import re
 import subprocess
 import sys
+import types
 import zlib
 from pathlib import Path
 
@@ -313,9 +315,10 @@ class TestPartialResults:
         assert [group.label for group in files.read_folder(folder)[0].groups] == ["mlp"]
 
     def test_a_sweep_alone_is_drawn_alone(self, tmp_path):
-        folder = write(tmp_path / "results", sweep=a_sweep(["lr", "fade"], [(0.1, 0.5), (0.2, 0.5)], [0.9, 0.91]))
+        points = [(0.1, 0.5), (0.2, 0.5)]
+        folder = write(tmp_path / "results", sweep=a_sweep(["lr", "fade"], points, [0.9, 0.91]), old={"version": 1})
         assert main([str(folder)]) == 0
-        assert {path.name for path in folder.iterdir()} == {"sweep.json", "sweep.png", "report.html"}
+        assert {path.name for path in folder.iterdir()} == {"old.json", "sweep.json", "sweep.png", "report.html"}
 
     def test_runs_that_measured_nothing_give_a_page_without_broken_pictures(self, tmp_path):
         folder = write(tmp_path / "results", comparison=a_comparison([a_run(accuracy=None, curve=[])]))
@@ -397,6 +400,30 @@ class TestFilesThatCannotBeUsed:
         assert main([str(folder)]) == 4
         assert "not a regular file" in capsys.readouterr().err
         assert {path.name for path in folder.iterdir()} == {"comparison.json", "report.html"}
+
+
+def test_what_the_script_writes_is_what_the_room_reads(tmp_path):
+    """The documents of --model all, --sweep and a single model, made by the script's own functions without training."""
+    challenge = pytest.importorskip("mnist_efficient_model")
+    blank = dict.fromkeys(challenge.Result.__dataclass_fields__)
+    config = dataclasses.asdict(challenge.Config())
+    made = [a_run(config=config), a_run("tiny", 258, None, config=config)]
+    runs = [
+        challenge.Result(**{**blank, "violations": [], **run, "latency_ms": 0.3, "macs": 500}).plain() for run in made
+    ]
+    command = types.SimpleNamespace(command="python mnist_efficient_model.py --model all")
+    models = {run["model"]: challenge.MODELS[run["model"]] for run in runs}
+    compared = challenge.comparison(command, models, runs, {"snn": "no snntorch"})
+    comparison, _ = files.read_folder(write(tmp_path / "all", comparison=compared, efficient=runs[0]))
+    assert comparison.table == challenge.table(runs) and list(comparison.models) == ["efficient", "tiny"]
+    assert page.MEANINGS.keys() <= comparison.columns.keys(), "a meaning of a column that is not there"
+    ranked = challenge.ranking([{"lr": 0.1, **run} for run in runs], ["lr"])
+    summary = [dict(zip(ranked[0], row, strict=True)) for row in ranked[1:]]
+    swept = {"command": "", "limits": {}, "model": "m", "keys": ["lr"], "runs": runs, "summary": summary}
+    for run in swept["runs"]:
+        run["config"]["lr"] = 0.1
+    assert files.read_folder(write(tmp_path / "sweep", sweep=swept))[1].table == ranked
+    assert files.read_folder(write(tmp_path / "one", tiny=runs[1]))[0].runs == [runs[1]]
 
 
 def test_the_room_imports_the_standard_library_numpy_and_matplotlib_only():
