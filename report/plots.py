@@ -131,7 +131,7 @@ def per_class_accuracy(comparison: Comparison, theme: Theme = LIGHT) -> Figure |
     percent = np.array(rows)
     low = min(max(np.nanpercentile(percent, 10), 50), 99)
     with drawing(theme):
-        fig, axes = figure(8, 1 + 0.3 * len(rows))
+        fig, axes = figure(8, min(1 + 0.3 * len(rows), 60))
         image = axes.imshow(percent, cmap="cividis", vmin=low, vmax=100, aspect="auto")
         for (row, column), value in np.ndenumerate(percent):
             if not np.isnan(value):
@@ -202,7 +202,7 @@ def efficiency(comparison: Comparison, theme: Theme = LIGHT) -> Figure | None:
     if len(groups) < 2 or not all(any(values) for values in figures.values()):
         return None
     with drawing(theme):
-        fig, all_axes = figure(13, 1 + 0.27 * len(groups), columns=len(PANELS), sharey=True)
+        fig, all_axes = figure(13, min(1 + 0.27 * len(groups), 60), columns=len(PANELS), sharey=True)
         for axes, (name, title, factor) in zip(all_axes, PANELS, strict=True):
             bars = [(row, value * factor) for row, value in enumerate(figures[name]) if value]
             colours = [theme.passed if groups[row].passed else theme.failed for row, _ in bars]

@@ -59,20 +59,21 @@ def sweep_heat_map(results: Sweep, theme: Theme) -> Figure:
     for values, group in results.points.items():
         if group.accuracies:
             grid[rows.index(values[0]), columns.index(values[1:])] = 100 * group.mean
+    down, across = 1 + len(rows) // 150, 1 + len(columns) // 40  # of so many rows and columns, one has a label
     middle = np.nan if np.isnan(grid).all() else (np.nanmin(grid) + np.nanmax(grid)) / 2
     with drawing(theme):
-        fig, axes = figure(3.4 + 1.1 * len(columns), max(2.6, 1.8 + 0.45 * len(rows)))
+        fig, axes = figure(min(3.4 + 1.1 * len(columns), 40), min(max(2.6, 1.8 + 0.45 * len(rows)), 60))
         image = axes.imshow(grid, cmap="cividis", aspect="auto")
-        for values, group in results.points.items():
+        for values, group in results.points.items() if down == across == 1 else ():
             row, column = rows.index(values[0]), columns.index(values[1:])
             value = grid[row, column]
             text, colour = (unmeasured(group), theme.ink) if np.isnan(value) else (f"{value:.2f}", "white")
             axes.text(
                 column, row, text, ha="center", va="center", fontsize=8, color="black" if value > middle else colour
             )
-        axes.set_yticks(range(len(rows)), [str(row) for row in rows])
+        axes.set_yticks(range(0, len(rows), down), [str(row) for row in rows[::down]])
         axes.set_ylabel(results.keys[0])
-        axes.set_xticks(range(len(columns)), [", ".join(map(str, column)) for column in columns])
+        axes.set_xticks(range(0, len(columns), across), [", ".join(map(str, column)) for column in columns[::across]])
         axes.set_xlabel(", ".join(results.keys[1:]))
         axes.tick_params(bottom=len(results.keys) > 1)
         axes.set_title(results.model, fontsize=9, loc="left")

@@ -200,6 +200,13 @@ class TestThePage:
         text = (folder / "report.html").read_text(encoding="utf-8")
         assert "<script" not in text and text.count("&lt;script&gt;alert(&quot;&amp;&quot;)") >= 8 and "$x^2_{" in text
 
+    def test_a_name_that_the_font_lacks_is_no_reason_to_complain(self, tmp_path):
+        folder = write(tmp_path / "results", comparison=a_comparison([a_run("模型"), a_run("モデル", 258)]))
+        command = [sys.executable, "-m", "report", folder]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "模型" in (folder / "report.html").read_text(encoding="utf-8")
+
     def test_says_when_seconds_are_not_those_of_a_quiet_machine(self):
         alone, crowded = (page.method([a_run(jobs=jobs)]) for jobs in (1, 4))
         assert "same time" not in alone and "Up to 4 runs went on at the same time" in crowded
@@ -273,6 +280,12 @@ class TestSweep:
         assert [text.get_text() for text in axes.texts] == ["80.00", "97.00", "diverged"]
         assert axes.get_xlabel() == "lr" and axes.get_xscale() == "log"
         assert axes.get_xlim()[0] < 0.001 and axes.get_xlim()[1] > 9
+
+    def test_of_a_thousand_points_stays_a_picture(self):
+        points = [(row, column) for row in range(4) for column in range(250)]
+        document = a_sweep(["lr", "fade"], points, [0.9 + column / 5000 for _, column in points])
+        figure = sweep_plots.sweep(Sweep("m", ["lr", "fade"], document["runs"], []))
+        assert figure.get_size_inches().max() <= 40 and not figure.axes[0].texts
 
     @pytest.mark.parametrize("value", [[None], [0.95], [1.0], [0.9871, 0.9873], [0.5, None]])
     def test_of_any_values_is_drawn(self, value):
