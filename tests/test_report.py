@@ -1,159 +1,457 @@
-"""Comparisons and sweeps: table, CSV and JSON tell the same, and the pictures are pictures."""
+"""report/: plots and a page from the JSON files alone; everything that such a file may hold ends in one line."""
 
 from __future__ import annotations
 
-import csv
+import ast
+import base64
+import dataclasses
 import io
 import json
+import os
 import re
+import subprocess
+import sys
+import types
+import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("matplotlib")
+
 from PIL import Image
 
-import mnist_efficient_model as challenge
-import report
+from report import files, page, plots, style, sweep_plots
+from report.__main__ import main
+from report.results import Comparison, Sweep
+
+pytestmark = pytest.mark.filterwarnings("error")
+ROOT = Path(__file__).resolve().parent.parent
+COMPARED = ("accuracy_vs_parameters", "accuracy_vs_time", "learning_curves", "per_class_accuracy", "confusion",
+    "efficiency")  # fmt: skip
+
+
+def digit(n: int) -> str:
+    """A made-up image as a run's JSON holds it."""
+    image = np.zeros((28, 28), np.uint8)
+    image[4 + n % 20 : 8 + n % 20, 5:23] = 255
+    return base64.b64encode(zlib.compress(image.tobytes())).decode()
+
+
+def a_run(model: str = "efficient", parameters: int = 8706, accuracy: float | None = 0.98, seed: int = 0, **other):
+    """One run, written by hand."""
+    right, wrong = (int(10 * (accuracy or 0)), 10 - int(10 * (accuracy or 0)))
+    held = {"parameters": parameters < 25_000, "accuracy": (accuracy or 0) >= 0.95, "one_epoch": True}
+    run = {
+        "model": model, "dataset": "mnist", "scored_on": "test", "seed": seed, "device": "cpu", "threads": 1, "jobs": 1,
+        "parameters": parameters, "images_seen": 1000, "train_images": 1000, "test_images": 100,
+        "test_accuracy": accuracy, "per_class_accuracy": [max(0, (accuracy or 0) - c / 100) for c in range(9)] + [None],
+        "train_seconds": 1.5 + parameters / 1e5 + seed, "throughput": 1e4 + parameters, "limits": held,
+        "accuracy_per_parameter": (accuracy or 0) / parameters, "accuracy_per_second": (accuracy or 0) / 2,
+        "inference_nj": 700 + parameters / 10, "passed": all(held.values()),
+        "diverged_at": None if accuracy else 3, "config": {"lr": 0.02, "batch_size": 128, "optimizer": "adamw"},
+        "confusion": [[{0: right, 3: wrong}.get((c - r) % 10, 0) for c in range(10)] for r in range(10)],
+        "confused": [
+            {"index": i, "label": i % 10, "predicted": (i + 3) % 10, "confidence": 0.9 - i / 100, "pixels": digit(i)}
+            for i in range(12)
+        ],
+        "curve": [{"images": 100 * i, "loss": 2 / i, "accuracy": 1 - 1 / (i + 1)} for i in range(1, 11)],
+        "versions": {"mnist_efficient_model": "2.0.0", "torch": "2.6"}, "note": None,
+    }  # fmt: skip
+    if accuracy is None:
+        scores = ("per_class_accuracy", "accuracy_per_parameter", "accuracy_per_second", "confusion", "confused")
+        run.update(dict.fromkeys(scores))
+    return {**run, **other}
+
+
+def a_comparison(runs: list[dict], **other) -> dict:
+    names = list(dict.fromkeys(run["model"] for run in runs))
+    return {
+        "command": "python mnist_efficient_model.py --model all", "limits": {"parameters": 25_000, "accuracy": 0.95},
+        "columns": {"model": "model", "parameters": "params", "test_accuracy": "acc. %"},
+        "table": [["model", "params", "acc. %", "size"], *([name, "8,706", "97.99", "ok"] for name in names)],
+        "models": {name: {"idea": f"The idea of {name}.", "source": "LeCun, 1998."} for name in names},
+        "runs": runs, "summary": {}, "failures": {}, **other,
+    }  # fmt: skip
+
+
+def a_sweep(keys: list[str], points: list[tuple], accuracies: list[float | None]) -> dict:
+    runs = [
+        a_run("mlp_small", 24_000, accuracy, seed, scored_on="holdout", config=dict(zip(keys, point, strict=True)))
+        for point, accuracy in zip(points, accuracies, strict=True)
+        for seed in (0, 1)
+    ]
+    summary = [{**dict(zip(keys, map(str, point), strict=True)), "mean %": f"{a}", "runs": "2"}
+               for point, a in zip(points, accuracies, strict=True)]  # fmt: skip
+    return {"command": "python mnist_efficient_model.py --sweep", "limits": {}, "model": "mlp_small", "keys": keys,
+        "runs": runs, "summary": summary}  # fmt: skip
+
+
+MODELS = [
+    a_run("efficient", seed=0), a_run("efficient", accuracy=0.985, seed=1), a_run("tiny", 258, 0.955),
+    a_run("mlp", 400_000, 0.97), a_run("never_learned", 9_000, None, curve=[]),
+]  # fmt: skip
+
+
+def write(folder: Path, **documents: object) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, document in documents.items():
+        (folder / f"{name}.json").write_text(json.dumps(document))
+    return folder
+
+
+def check_picture(content: bytes) -> None:
+    image = Image.open(io.BytesIO(content)).convert("RGB")
+    assert min(image.size) > 150 and image.getcolors(20) is None, "at most 20 colours"
+    assert np.array(image.convert("L")).std() > 5
 
 
 @pytest.fixture(scope="module")
-def three_models(tmp_path_factory):
-    """`--model all --json` over two small models and one that does not exist, on a small FashionMNIST."""
-    from conftest import write_small_fashion
-
-    folder = tmp_path_factory.mktemp("all")
-    write_small_fashion(folder / "data")
-    with pytest.MonkeyPatch.context() as patch:
-        models = {key: challenge.MODELS[key] for key in ("efficient", "mlp")}
-        patch.setattr(challenge, "MODELS", {**models, "no_such_model": challenge.MODELS["mlp"]})
-        patch.setattr("sys.stdout", out := io.StringIO())
-        patch.setattr("sys.stderr", err := io.StringIO())
-        status = challenge.main(
-            f"--model all --dataset fashion --data-dir {folder / 'data'} --results-dir {folder / 'results'} --seeds 2 "
-            "--json --batch-size 32".split()
-        )
-    return status, json.loads(out.getvalue()), err.getvalue(), folder / "results"
+def drawn(tmp_path_factory):
+    """A comparison and a sweep, drawn by the command as a notebook's kernel would run it: (process, folder)."""
+    folder = write(
+        tmp_path_factory.mktemp("drawn") / "results",
+        comparison=a_comparison(MODELS, failures={"snn": "snn needs snntorch: pip install snntorch"}),
+        sweep=a_sweep(["lr"], [(0.001,), (0.01,), (0.1,), (9.0,)], [0.8, 0.97, 0.9, None]),
+    )
+    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1"}
+    code = (
+        "import sys; from report.__main__ import main; status = main(sys.argv[1:]); "
+        "print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules); sys.exit(status)"
+    )
+    command = [sys.executable, "-W", "error", "-c", code, folder]
+    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True), folder
 
 
-class TestAll:
-    def test_one_model_that_cannot_run_does_not_stop_the_others(self, three_models):
-        _, document, err, _ = three_models
-        assert {run["model"] for run in document["runs"]} == {"efficient", "mlp"}
-        assert "unknown model 'no_such_model'" in document["failures"]["no_such_model"]
-        assert "unknown model 'no_such_model'" in err
+class TestTheCommand:
+    def test_draws_all_that_is_there_without_pyplot_whatever_backend_a_notebook_has_set(self, drawn):
+        process, folder = drawn
+        assert (process.returncode, process.stderr) == (0, "")
+        assert process.stdout == f"drew report.html and 7 plots in {folder}\nTrue False\n"
+        assert {path.name for path in folder.iterdir()} == {
+            "comparison.json", "sweep.json", "report.html", *(f"{name}.png" for name in (*COMPARED, "sweep")),
+        }  # fmt: skip
 
-    def test_a_rival_that_breaks_a_limit_is_a_result_not_an_error(self, three_models):
-        status, document, _, _ = three_models
-        mlp = [run for run in document["runs"] if run["model"] == "mlp"]
-        assert not any(run["limits"]["parameters"] for run in mlp) and status == 0
+    def test_every_plot_is_a_picture_with_something_on_it(self, drawn):
+        for path in drawn[1].glob("*.png"):
+            check_picture(path.read_bytes())
 
-    def test_saves_passing_models_only(self, three_models):
-        *_, folder = three_models
-        assert {path.stem for path in folder.glob("*.pth")} == {"efficient"}
-        assert {path.stem for path in folder.glob("*.json")} == {"efficient", "mlp"}
+    def test_ignores_a_backend_that_matplotlib_does_not_know(self, tmp_path):
+        folder = write(tmp_path / "results", sweep=a_sweep(["lr"], [(1,)], [0.9]))
+        environment = {**os.environ, "MPLBACKEND": "nonsense"}
+        command = [sys.executable, "-m", "report", folder]
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
 
-    def test_csv_and_json_agree_field_by_field_and_in_order(self, three_models):
-        _, document, _, folder = three_models
-        rows = list(csv.DictReader((folder / "comparison.csv").open()))
-        assert len(rows) == 5 and rows[-1]["model"] == "no_such_model" and rows[-1]["error"]
-        for row, run in zip(rows, document["runs"], strict=False):
-            shared = [field for field in run if field in row]
-            assert shared == list(row)[:-1] and len(shared) >= 25
-            for field in shared:
-                expected = json.dumps(run[field]) if isinstance(run[field], (list, dict)) else run[field]
-                assert row[field] == ("" if expected is None else str(expected)), field
-
-    def test_the_table_shows_the_same_figures_at_100_columns(self, three_models):
-        _, document, err, _ = three_models
-        lines = err.splitlines()
-        header = next(i for i, line in enumerate(lines) if line.startswith("model "))
-        assert all(len(line) <= 100 for line in lines[header : header + 3])
-        first, second = (re.split(r"\s{2,}", line) for line in lines[header + 1 : header + 3])
-        assert (first[0], second[0]) == ("efficient", "mlp"), "those that pass come first"
-        accuracies = [100 * run["test_accuracy"] for run in document["runs"] if run["model"] == "efficient"]
-        assert first[1] == "8,706" and first[2] == f"{np.mean(accuracies):.2f} ±{np.std(accuracies, ddof=1):.2f}"
-        assert first[-3:] == ["2/2", "2/2", "2/2"] and second[-3] == "0/2"
-
-    def test_every_plot_is_a_picture_with_something_on_it(self, three_models):
-        *_, folder = three_models
-        plots = {path.stem for path in folder.glob("*.png")}
-        against = {"accuracy_vs_parameters", "accuracy_vs_time"}
-        assert plots == against | {"learning_curves", "per_class_accuracy", "confusion", "efficiency"}
-        for path in folder.glob("*.png"):
-            pixels = np.array(Image.open(path).convert("L"))
-            assert min(pixels.shape) > 150 and pixels.std() > 5, path
-
-    def test_the_page_needs_nothing_beside_it(self, three_models):
-        *_, folder = three_models
-        text = (folder / "report.html").read_text()
-        assert text.count("data:image/png;base64,") == 6
-        assert not re.findall(r'(?:src|href)="(?!data:)', text)
-        assert "no_such_model" in text and "8,706" in text
-
-    def test_all_fails_when_efficient_does(self, command, fashion_dir, tmp_path, monkeypatch):
-        monkeypatch.setattr(challenge, "MODELS", {"efficient": challenge.MODELS["efficient"]})
-        common = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results")
-        status, out, _ = command("--model", "all", *common, "--lr", 1e-9)
-        assert status == 1 and "points short" in out
-
-    def test_the_frontier_is_a_family_of_its_own_that_all_must_pass(self, command, fashion_dir, tmp_path, monkeypatch):
-        few = {name: challenge.FRONTIER[name] for name in ("tiny_8",)}
-        monkeypatch.setattr(challenge, "FRONTIER", few)
-        common = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results")
-        status, *_ = command("--model", "frontier", *common)
-        rows = list(csv.DictReader((tmp_path / "results" / "comparison.csv").open()))
-        assert [row["model"] for row in rows] == list(few) and {row["dataset"] for row in rows} == {"fashion"}
-        assert status == (0 if all(row["passed"] == "True" for row in rows) else 1)
-        assert np.array(Image.open(tmp_path / "results" / "accuracy_vs_parameters.png")).std() > 5
+    @pytest.mark.parametrize("missing", ["matplotlib", "numpy"])
+    def test_says_what_to_install_and_writes_nothing_without_matplotlib(self, tmp_path, missing):
+        folder = write(tmp_path / "results", comparison=a_comparison(MODELS))
+        block = f"import sys; sys.modules['{missing}'] = None; "
+        code = block + "from report.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 4 and "pip install numpy matplotlib" in done.stderr
+        assert len(done.stderr.splitlines()) == 1 and [path.name for path in folder.iterdir()] == ["comparison.json"]
 
 
-def test_the_frontier_reaches_from_the_smallest_record_to_the_most_accurate():
-    sizes = {name: challenge.count_parameters(challenge.build_model(name)) for name in challenge.FRONTIER}
-    assert list(sizes.values()) == sorted(sizes.values()) and len(sizes) >= 8
-    assert sizes["tiny_8"] == challenge.count_parameters(challenge.build_model("tiny"))
-    assert sizes["accurate_24_32"] == challenge.count_parameters(challenge.build_model("accurate"))
+@pytest.fixture(scope="module")
+def text(drawn):
+    return (drawn[1] / "report.html").read_text(encoding="utf-8")
+
+
+class TestThePage:
+    def test_needs_nothing_beside_it(self, text):
+        assert not re.findall(r'(?:src|href|srcset)="(?!data:)|url\(|@import', text)
+
+    def test_holds_each_picture_for_light_and_for_dark_with_its_size_and_a_text(self, text):
+        images = re.findall(r'<source media="\(prefers-color-scheme: dark\)" srcset="data:image/png;base64,([^"]+)">'
+            r'<img alt="([^"]+)" width="(\d+)" height="(\d+)" src="data:image/png;base64,([^"]+)">', text)  # fmt: skip
+        assert len(images) == text.count("<img") == 7
+        for dark, alt, width, height, light in images:
+            light, dark = (Image.open(io.BytesIO(base64.b64decode(each))).convert("L") for each in (light, dark))
+            assert light.size == (int(width), int(height)) and len(alt) > 30
+            assert light.getpixel((1, 1)) > 250 and dark.getpixel((1, 1)) < 40
+
+    def test_names_every_model_and_why_one_could_not_run(self, text):
+        words = re.sub(r'"data:[^"]+"', "", text)
+        assert all(model in words for model in ("efficient", "tiny", "mlp", "never_learned", "snn needs snntorch"))
+        assert "<strong>2 of 4 models</strong>" in words
+
+    def test_shows_the_tables_cell_by_cell_as_the_terminal_did(self, text, drawn):
+        tables = [
+            [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", table)]
+            for table in re.findall(r"<table>.*?</table>", text, re.DOTALL)
+        ]
+        sweep = json.loads((drawn[1] / "sweep.json").read_text())["summary"]
+        expected = json.loads((drawn[1] / "comparison.json").read_text())["table"]
+        assert tables == [expected, [list(sweep[0]), *(list(row.values()) for row in sweep)]]
+
+    def test_marks_what_breaks_a_limit(self):
+        cells = page.html_table([["model", "size", "acc"], ["mlp", "NO", "1/2"], ["tiny", "ok", "2/2"]], "a table")
+        assert re.findall(r'<td class="bad">([^<]*)', cells) == ["NO", "1/2"]
+
+    def test_escapes_names_notes_and_reasons(self, tmp_path):
+        evil = '<script>alert("&")</script>'
+        runs = [a_run(evil, note=evil), a_run("$x^2_{", 300)]
+        document = a_comparison(runs, failures={evil: evil}, command=evil)
+        document["models"][evil] = {"idea": evil, "source": evil}
+        folder = write(tmp_path / "results", comparison=document)
+        assert main([str(folder)]) == 0
+        text = (folder / "report.html").read_text(encoding="utf-8")
+        assert "<script" not in text and text.count("&lt;script&gt;alert(&quot;&amp;&quot;)") >= 8 and "$x^2_{" in text
+
+    def test_a_name_that_the_font_lacks_is_no_reason_to_complain(self, tmp_path):
+        folder = write(tmp_path / "results", comparison=a_comparison([a_run("模型"), a_run("モデル", 258)]))
+        command = [sys.executable, "-m", "report", folder]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "模型" in (folder / "report.html").read_text(encoding="utf-8")
+
+    def test_says_when_seconds_are_not_those_of_a_quiet_machine(self):
+        alone, crowded = (page.method([a_run(jobs=jobs)]) for jobs in (1, 4))
+        assert "same time" not in alone and "Up to 4 runs went on at the same time" in crowded
+
+
+class TestFigures:
+    """They come as figures of matplotlib, for a caller who shows or saves them."""
+
+    @pytest.mark.parametrize("theme", [style.LIGHT, style.DARK])
+    def test_show_themselves_in_notebooks_and_leave_the_settings_as_they_were(self, theme):
+        import matplotlib
+
+        before = dict(matplotlib.rcParams)
+        for function in plots.DRAWN.values():
+            figure = function(Comparison(MODELS), theme)
+            assert isinstance(figure, matplotlib.figure.Figure)
+            check_picture(figure._repr_png_())
+        assert dict(matplotlib.rcParams) == before
+
+    def test_put_each_model_at_its_median_cost_and_mean_accuracy_and_none_that_has_no_accuracy(self):
+        axes = plots.accuracy_over(Comparison(MODELS, {"parameters": 25_000, "accuracy": 0.95}), "train_seconds").axes[
+            0
+        ]
+        points = {(round(float(x), 5), round(1 - float(y), 5)) for c in axes.containers for x, y in c[0].get_xydata()}
+        assert points == {(2.08706, 0.9825), (1.50258, 0.955), (5.5, 0.97)}
+
+    def test_the_frontier_keeps_what_no_cheaper_model_reaches(self):
+        points = [(258, 0.96), (400_000, 0.97), (8706, 0.985), (8706, 0.97), (300, 0.95), (17_000, 0.985)]
+        assert plots.frontier(points) == [(258, 0.96), (8706, 0.985)]
+
+    def test_published_figures_stand_beside_mnist_only(self):
+        def labels(dataset: str) -> str:
+            runs = [a_run(dataset=dataset), a_run("tiny", 258, dataset=dataset)]
+            return " ".join(
+                text.get_text() for text in plots.accuracy_over(Comparison(runs), "parameters").axes[0].texts
+            )
+
+        assert "published" in labels("mnist") and "published" not in labels("fashion")
+
+    def test_mistakes_show_the_pixels_of_the_run(self):
+        axes = plots.confusion(Comparison([a_run()])).axes[1]
+        mosaic = axes.images[0].get_array()
+        assert mosaic.count() == 12 * 28 * 28 and mosaic.sum() == 12 * 4 * 18 * 255
+        assert axes.texts[0].get_text() == "0 → 3 (90%)"
+
+    def test_the_confusion_is_that_of_efficient_or_of_the_best_that_passes(self):
+        rivals = [a_run("tiny", 258, 0.955), a_run("mlp", 400_000, 0.99)]
+        assert Comparison([*rivals, a_run(accuracy=0.951)]).best["model"] == "efficient"
+        assert Comparison(rivals).best["model"] == "tiny"
+        assert Comparison(rivals[1:]).best["model"] == "mlp" and Comparison([a_run(accuracy=None)]).best is None
+
+    def test_what_was_not_measured_has_no_bar_and_no_cell(self):
+        blank = a_run("blank", 300, inference_nj=None, accuracy_per_second=None)
+        figure = plots.efficiency(Comparison([a_run(), blank]))
+        assert [len(axes.patches) for axes in figure.axes] == [2, 1, 2, 1]
+        cells = plots.per_class_accuracy(Comparison([a_run()])).axes[0]
+        assert np.isnan(cells.images[0].get_array()[0, 9]) or cells.images[0].get_array().mask[0, 9]
+        assert len(cells.texts) == 9
+
+    def test_perfect_and_hopeless_models_are_drawn(self):
+        for accuracy in (0.0, 1.0):
+            runs = [a_run(accuracy=accuracy, per_class_accuracy=[accuracy] * 10), a_run("tiny", 258, accuracy)]
+            assert all(style.png(figure) for f in plots.DRAWN.values() if (figure := f(Comparison(runs), style.LIGHT)))
 
 
 class TestSweep:
-    def test_tries_the_grid_on_a_holdout_and_ranks_it(self, command, fashion_dir, tmp_path):
-        common = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results")
-        grid = ("--sweep", "lr=0.000001,0.02", "--sweep", "batch_size=32,64", "--holdout", 500)
-        status, out, _ = command(*common, *grid, "--quiet", "--seeds", 2)
-        rows = list(csv.DictReader((tmp_path / "results" / "sweep.csv").open()))
-        assert status == 0 and len(rows) == 8 and {row["scored_on"] for row in rows} == {"holdout"}
-        assert {(row["lr"], row["batch_size"]) for row in rows} == {
-            (a, b) for a in ("1e-06", "0.02") for b in ("32", "64")
-        }
-        ranking = out[out.index("lr ") :].splitlines()
-        assert ranking[1].startswith("0.02") and ranking[4].startswith("1e-06") and "holdout" in ranking[-1]
-        assert np.array(Image.open(tmp_path / "results" / "sweep.png")).std() > 5
-        assert not list((tmp_path / "results").glob("*.pth"))
+    def test_of_one_number_is_a_curve_that_says_where_it_diverged(self):
+        document = a_sweep(["lr"], [(0.1,), (0.001,), (9.0,)], [0.97, 0.8, None])
+        axes = sweep_plots.sweep(Sweep("mlp_small", ["lr"], document["runs"], [])).axes[0]
+        assert [(x, round(1 - y, 4)) for x, y in axes.lines[0].get_xydata()] == [(0.001, 0.8), (0.1, 0.97)]
+        assert [text.get_text() for text in axes.texts] == ["80.00", "97.00", "diverged"]
+        assert axes.get_xlabel() == "lr" and axes.get_xscale() == "log"
+        assert axes.get_xlim()[0] < 0.001 and axes.get_xlim()[1] > 9
+
+    def test_of_a_thousand_points_stays_a_picture(self):
+        points = [(row, column) for row in range(4) for column in range(250)]
+        document = a_sweep(["lr", "fade"], points, [0.9 + column / 5000 for _, column in points])
+        figure = sweep_plots.sweep(Sweep("m", ["lr", "fade"], document["runs"], []))
+        assert figure.get_size_inches().max() <= 40 and not figure.axes[0].texts
+
+    @pytest.mark.parametrize("value", [[None], [0.95], [1.0], [0.9871, 0.9873], [0.5, None]])
+    def test_of_any_values_is_drawn(self, value):
+        document = a_sweep(["fade"], [(i / 2,) for i in range(len(value))], value)
+        check_picture(style.png(sweep_plots.sweep(Sweep("m", ["fade"], document["runs"], []), style.DARK)))
 
     @pytest.mark.parametrize(
-        "setting, words",
+        "keys, points, shape, labels",
         [
-            ("momentum=0.9", "expected KEY=V1,V2"),
-            ("lr", "expected KEY=V1,V2"),
-            ("lr=fast", "'fast' is not a number"),
-            ("batch_size=0", "'0' is not a whole number"),
-            ("batch_size=14.5", "'14.5' is not a whole number"),
-            ("batch_size=64,9999", "only 1,500 images"),
-            ("optimizer=adamw,lion", "optimizers are adamw"),
+            (["lr", "batch_size"], [(0.01, 32), (0.01, 64), (0.1, 32), (0.1, 64)], (2, 2), ["32", "64"]),
+            (["optimizer"], [("adamw",), ("sgd",)], (2, 1), [""]),
+            (["lr", "batch_size", "fade"], [(0.1, 32, 0), (0.1, 64, 1)], (1, 2), ["32, 0", "64, 1"]),
         ],
     )
-    def test_refuses_what_is_no_setting(self, command, fashion_dir, setting, words):
-        common = ("--dataset", "fashion", "--data-dir", fashion_dir, "--holdout", 500)
-        status, out, err = command(*common, "--sweep", setting)
-        assert status == 2 and out == "" and words in err and len(err.splitlines()) == 1
+    def test_of_more_or_of_words_is_a_heat_map(self, keys, points, shape, labels):
+        accuracies = [0.9 + i / 100 for i in range(len(points) - 1)] + [None]
+        document = a_sweep(keys, points, accuracies)
+        axes = sweep_plots.sweep(Sweep("mlp_small", keys, document["runs"], [])).axes[0]
+        assert axes.images[0].get_array().shape == shape
+        expected = [f"{100 * a:.2f}" for a in accuracies[:-1]] + ["diverged"]
+        assert [text.get_text() for text in axes.texts] == expected
+        assert [label.get_text() for label in axes.get_xticklabels()] == labels
 
-    def test_of_all_models_at_once_is_refused(self, command):
-        assert command("--model", "all", "--sweep", "lr=0.1")[0] == 2
+
+class TestPartialResults:
+    def test_a_single_models_file_is_drawn_without_comparisons(self, tmp_path, capsys):
+        folder = write(tmp_path / "results", efficient=a_run())
+        assert main([str(folder)]) == 0
+        assert {path.stem for path in folder.glob("*.png")} == {"learning_curves", "per_class_accuracy", "confusion"}
+        assert "drew report.html and 3 plots" in capsys.readouterr().out
+        assert "efficient" in (folder / "report.html").read_text(encoding="utf-8")
+
+    def test_models_files_are_compared_where_there_is_no_comparison_and_data_are_not_mixed_up(self, tmp_path):
+        seeds = {"runs": [a_run(seed=0), a_run(seed=1)], "summary": {}}
+        folder = write(tmp_path / "results", efficient=seeds, other=a_run(dataset="fashion"), tiny=a_run("tiny", 258))
+        comparison, _ = files.read_folder(folder)
+        labels = ["tiny (mnist, test)", "efficient (mnist, test)", "efficient (fashion, test)"]
+        assert [group.label for group in comparison.groups] == labels and len(comparison.groups[1].runs) == 2
+        write(folder, comparison=a_comparison([a_run("mlp")]))
+        assert [group.label for group in files.read_folder(folder)[0].groups] == ["mlp"]
+
+    def test_a_sweep_alone_is_drawn_alone(self, tmp_path):
+        points = [(0.1, 0.5), (0.2, 0.5)]
+        folder = write(tmp_path / "results", sweep=a_sweep(["lr", "fade"], points, [0.9, 0.91]), old={"version": 1})
+        assert main([str(folder)]) == 0
+        assert {path.name for path in folder.iterdir()} == {"old.json", "sweep.json", "sweep.png", "report.html"}
+
+    def test_runs_that_measured_nothing_give_a_page_without_broken_pictures(self, tmp_path):
+        folder = write(tmp_path / "results", comparison=a_comparison([a_run(accuracy=None, curve=[])]))
+        assert main([str(folder)]) == 0
+        assert "<img" not in (folder / "report.html").read_text(encoding="utf-8") and not list(folder.glob("*.png"))
+
+    def test_plots_of_an_earlier_comparison_do_not_stay_beside_a_new_one(self, tmp_path):
+        folder = write(tmp_path / "results", comparison=a_comparison(MODELS))
+        (folder / "mine.png").write_bytes(b"mine")
+        assert main([str(folder)]) == 0 and len(list(folder.glob("*.png"))) == 7
+        write(folder, comparison=a_comparison([a_run()]))
+        assert main([str(folder)]) == 0
+        assert {path.stem for path in folder.glob("*.png")} == {
+            "mine", "learning_curves", "per_class_accuracy", "confusion",
+        }  # fmt: skip
 
 
-def test_a_figure_that_was_not_measured_is_blank_everywhere(tmp_path):
-    run = dict.fromkeys(challenge.Result.__dataclass_fields__)
-    run |= {"model": "m", "seed": 0, "parameters": 5, "train_seconds": 1.0, "passed": False}
-    run |= {"limits": {"parameters": True, "accuracy": False, "one_epoch": False}}
-    columns = [("model", "model", str), ("test_accuracy", "acc. %", report.percent), ("macs", "kMAC", str)]
-    assert report.table([run], columns)[1][:3] == ["m", "", ""]
-    report.write_csv(tmp_path / "one.csv", [run], {})
-    assert next(csv.DictReader((tmp_path / "one.csv").open()))["test_accuracy"] == ""
+def without(document: dict, name: str) -> dict:
+    return {key: value for key, value in document.items() if key != name}
+
+
+GOOD = a_comparison([a_run()])
+MISTAKE = {"index": 0, "label": 1, "predicted": 2, "confidence": 0.5}
+BOMB = base64.b64encode(zlib.compress(bytes(50_000_000))).decode()
+
+
+class TestFilesThatCannotBeUsed:
+    @pytest.mark.parametrize(
+        "name, content, words",
+        [
+            ("comparison", '{"runs": [', "is not JSON"),
+            ("comparison", "", "is not JSON"),
+            ("comparison", "[" * 100_000, "is not JSON"),
+            ("comparison", '{"runs": NaN}', "NaN is not JSON"),
+            ("comparison", "[1, 2]", "is not what a run leaves"),
+            ("comparison", without(GOOD, "table"), "has no 'table'"),
+            ("comparison", without(GOOD, "runs"), "has no list of runs"),
+            ("comparison", {**GOOD, "table": [["model", "acc"], ["efficient"]]}, "'table' is not"),
+            ("comparison", {**GOOD, "failures": {"snn": 3}}, "'failures' is not"),
+            ("comparison", {**GOOD, "runs": [a_run(), without(a_run(), "curve")]}, "run 2 has no 'curve'"),
+            ("comparison", {**GOOD, "runs": [a_run(test_accuracy=98.0)]}, "run 1: 'test_accuracy' is not"),
+            ("comparison", {**GOOD, "runs": [{**a_run(), "parameters": "8706"}]}, "'parameters' is not"),
+            ("comparison", {**GOOD, "runs": [a_run(parameters=10**40)]}, "'parameters' is not"),
+            ("comparison", {**GOOD, "runs": [a_run(confusion=[[1, 2], [3, 4]])]}, "'confusion' is not"),
+            ("comparison", {**GOOD, "runs": [a_run(confused=[MISTAKE])]}, "'confused' is not"),
+            ("comparison", {**GOOD, "runs": [a_run(confused=[{**MISTAKE, "pixels": "AAAA"}])]}, "'confused' is not"),
+            ("comparison", {**GOOD, "runs": [a_run(confused=[{**MISTAKE, "pixels": BOMB}])]}, "'confused' is not"),
+            ("comparison", {**GOOD, "runs": []}, "holds no results to draw"),
+            ("efficient", {"a": 1}, "has no 'model'"),
+            ("sweep", without(a_sweep(["lr"], [(1,)], [0.9]), "keys"), "has no 'keys'"),
+            ("sweep", {**a_sweep(["lr"], [(1,)], [0.9]), "keys": ["fade"]}, "run 1: its config has no 'fade'"),
+            ("sweep", {**a_sweep(["lr"], [(1,)], [0.9]), "runs": []}, "holds no run"),
+            ("sweep", {**a_sweep(["lr"], [(1,)], [0.9]), "summary": [{"a": "1"}, {"b": "1"}]}, "differ"),
+        ],
+    )  # fmt: skip
+    def test_end_in_one_line_and_nothing_is_written(self, tmp_path, capsys, name, content, words):
+        (tmp_path / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+        assert main([str(tmp_path)]) == 4
+        out, err = capsys.readouterr()
+        assert out == "" and words in err and len(err.splitlines()) == 1 and err.startswith("report: error: ")
+        assert [path.name for path in tmp_path.iterdir()] == [f"{name}.json"]
+
+    @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
+    def test_a_fifo_is_refused_not_waited_for(self, tmp_path, capsys):
+        os.mkfifo(tmp_path / "comparison.json")
+        assert main([str(tmp_path)]) == 4 and "is not a regular file" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("arguments", [["no_such_folder"], [__file__], [], ["a", "b"]])
+    def test_a_folder_that_is_none_is_a_mistake_in_usage(self, capsys, arguments):
+        assert main(arguments) == 2
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+    def test_an_empty_folder_says_what_to_do(self, tmp_path, capsys):
+        assert main([str(tmp_path)]) == 4 and "--model all" in capsys.readouterr().err
+
+    def test_all_or_nothing_is_written(self, tmp_path, capsys):
+        folder = write(tmp_path / "results", comparison=a_comparison(MODELS))
+        (folder / "report.html").mkdir()
+        assert main([str(folder)]) == 4
+        assert "not a regular file" in capsys.readouterr().err
+        assert {path.name for path in folder.iterdir()} == {"comparison.json", "report.html"}
+
+
+def test_what_the_script_writes_is_what_the_room_reads(tmp_path):
+    """The documents of --model all, --sweep and a single model, made by the script's own functions without training."""
+    challenge = pytest.importorskip("mnist_efficient_model")
+    blank = dict.fromkeys(challenge.Result.__dataclass_fields__)
+    config = dataclasses.asdict(challenge.Config())
+    made = [a_run(config=config), a_run("tiny", 258, None, config=config)]
+    runs = [
+        challenge.Result(**{**blank, "violations": [], **run, "latency_ms": 0.3, "macs": 500}).plain() for run in made
+    ]
+    command = types.SimpleNamespace(command="python mnist_efficient_model.py --model all")
+    models = {run["model"]: challenge.MODELS[run["model"]] for run in runs}
+    compared = challenge.comparison(command, models, runs, {"snn": "no snntorch"})
+    comparison, _ = files.read_folder(write(tmp_path / "all", comparison=compared, efficient=runs[0]))
+    assert comparison.table == challenge.table(runs) and list(comparison.models) == ["efficient", "tiny"]
+    assert page.MEANINGS.keys() <= comparison.columns.keys(), "a meaning of a column that is not there"
+    ranked = challenge.ranking([{"lr": 0.1, **run} for run in runs], ["lr"])
+    summary = [dict(zip(ranked[0], row, strict=True)) for row in ranked[1:]]
+    swept = {"command": "", "limits": {}, "model": "m", "keys": ["lr"], "runs": runs, "summary": summary}
+    for run in swept["runs"]:
+        run["config"]["lr"] = 0.1
+    assert files.read_folder(write(tmp_path / "sweep", sweep=swept))[1].table == ranked
+    assert files.read_folder(write(tmp_path / "one", tiny=runs[1]))[0].runs == [runs[1]]
+
+
+def test_the_room_imports_the_standard_library_numpy_and_matplotlib_only():
+    """Read from the source, functions included: no torch, nothing of the script or of other rooms."""
+    imported = set()
+    for path in (ROOT / "report").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, path
+                imported.add(node.module.partition(".")[0])
+    assert imported - sys.stdlib_module_names == {"numpy", "matplotlib", "report"}
+
+
+def test_reading_results_needs_nothing_but_the_standard_library():
+    code = "import sys, report.files; sys.exit(bool({'numpy', 'matplotlib', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0

@@ -1,0 +1,83 @@
+"""Draw plots and report.html from the JSON files that runs left in a results folder.
+
+    python -m report RESULTS
+
+exit status: 0 drawn, 2 usage, 4 results that cannot be used, or a machine that cannot draw or write.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from report.files import MACHINE_ERROR, USAGE, ReportError, read_folder, write_files
+from report.results import Comparison, Sweep
+
+
+class Parser(argparse.ArgumentParser):
+    """Mistakes are told in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise ReportError(f"{message} (usage: python -m report RESULTS)", USAGE)
+
+
+def draw(folder: Path, comparison: Comparison | None, sweep: Sweep | None) -> dict[Path, bytes | None]:
+    """Every file to write: plots, the page, and None for plots of an earlier comparison that this one has none of."""
+    try:
+        from report import plots, style, sweep_plots
+        from report.page import Plot, page
+    except ImportError as error:
+        raise ReportError(
+            f"plots need numpy and matplotlib ({error}): pip install numpy matplotlib", MACHINE_ERROR
+        ) from error
+    drawn: dict[str, Plot | None] = {}
+    if comparison and comparison.runs:
+        for name, function in plots.DRAWN.items():
+            figures = [function(comparison, theme) for theme in (style.LIGHT, style.DARK)]
+            drawn[name] = Plot(*map(style.png, figures)) if all(figures) else None
+    swept = (
+        Plot(*(style.png(sweep_plots.sweep(sweep, theme)) for theme in (style.LIGHT, style.DARK))) if sweep else None
+    )
+    shown = {name: plot for name, plot in drawn.items() if plot}
+    files = {folder / f"{name}.png": plot and plot.light for name, plot in drawn.items()}
+    if swept:
+        files[folder / "sweep.png"] = swept.light
+    return {**files, folder / "report.html": page(comparison, shown, sweep, swept).encode(errors="backslashreplace")}
+
+
+def command(argv: Sequence[str]) -> None:
+    """Do what the command line asks. Raises ReportError, and OSError where files cannot be written."""
+    parser = Parser(prog="report", description="Draw plots and report.html from the JSON files of a results folder.")
+    parser.add_argument("results", type=Path, help="the folder that --results-dir named")
+    folder = parser.parse_args(argv).results
+    files = draw(folder, *read_folder(folder))
+    write_files(files)
+    plots = sum(content is not None for content in files.values()) - 1
+    print(f"drew report.html and {plots} plot{'s' * (plots != 1)} in {folder}")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status instead of raising."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's own, or a name that matplotlib does not know, must do no harm
+    warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters that the font lacks is drawn as boxes
+    try:
+        command(sys.argv[1:] if argv is None else argv)
+        return 0
+    except ReportError as error:
+        message, status = str(error), error.status
+    except OSError as error:
+        message, status = f"cannot write {error.filename or 'the report'}: {error.strerror or error}", MACHINE_ERROR
+    print(f"report: error: {message}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())
