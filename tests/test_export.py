@@ -1,4 +1,4 @@
-"""Out of PyTorch: what leaves it answers as PyTorch does, in onnxruntime and in a real browser, or is not written."""
+"""What leaves PyTorch predicts as PyTorch does, in onnxruntime and in a real browser, or is not written."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib.util
 import math
 import re
 import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,16 @@ import pytest
 import torch
 from torch import nn
 
-import export
 import mnist_efficient_model as challenge
 from data import strokes
+from export import __main__ as command_line
+from export.checkpoint import load_passing
+from export.formats import Format, format_bars
+from export.onnx_file import OnnxModel, check_same, to_onnx
+from export.page import HERE, to_html
 
 EXTRAS = [package for package in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(package) is None]
-needs_onnx = pytest.mark.skipif(bool(EXTRAS), reason=f"needs {', '.join(EXTRAS)}: {export.EXTRAS}")
+needs_onnx = pytest.mark.skipif(bool(EXTRAS), reason=f"needs {', '.join(EXTRAS)}: {command_line.INSTALL}")
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PAGE_MODELS = "efficient lightweight_conv lightweight_experts cnn cnn_small cnn_large resnet mlp_small".split()
 REFUSED = {"lightweight": "0' (Patches)", "rnn": "RowReader", "csnn": "Spiking"}
@@ -51,17 +56,30 @@ def checkpoint(trained, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def export_command(data, monkeypatch, capsys):
-    """Run export.py's command line in this process, on a small set of strokes; returns (status, stdout, stderr)."""
+    """Run ``python -m export`` in this process, on a small set of strokes; returns (status, stdout, stderr)."""
     monkeypatch.setattr(challenge, "load_dataset", lambda *_, **__: data)
 
     def run(*arguments: object) -> tuple[int, str, str]:
-        status = export.main([str(argument) for argument in arguments])
+        status = command_line.main([str(argument) for argument in arguments])
         return status, *capsys.readouterr()
 
     return run
 
 
-def shaken(name: str) -> nn.Module:
+@pytest.fixture
+def edited(checkpoint, tmp_path):
+    """A copy of the checkpoint with its content changed by a function."""
+
+    def edit(change) -> Path:
+        content = torch.load(checkpoint, weights_only=True)
+        change(content)
+        torch.save(content, tmp_path / "edited.pth")
+        return tmp_path / "edited.pth"
+
+    return edit
+
+
+def randomised(name: str) -> nn.Module:
     """A model whose every weight and statistic is random, so that no term of a layer is lost in ones and zeros."""
     generator = torch.Generator().manual_seed(0)
     model = challenge.build_model(name).eval()
@@ -83,13 +101,44 @@ def table(out: str) -> dict[str, list[str]]:
     return {name: figures for name, *figures in lines if figures[:1] != ["has"]}
 
 
+class TestAModelOfSomebodysOwnFile:
+    @pytest.fixture
+    def own(self, edited, tmp_path) -> tuple[Path, Path]:
+        """A checkpoint of the compact network as a file's model, and that file, which leaves a trace when executed."""
+        file = tmp_path / "mine.py"
+        file.write_text(
+            "import pathlib\nfrom mnist_efficient_model import efficient as build_model\n"
+            "pathlib.Path(__file__).with_name('executed').touch()\n"
+        )
+
+        def rename(content: dict) -> None:
+            content["model"] = content["result"]["model"] = str(file)
+
+        return edited(rename), file
+
+    def test_is_loaded_when_the_user_names_the_file(self, export_command, own, tmp_path):
+        checkpoint, file = own
+        status, _, err = export_command(checkpoint, "--html", tmp_path / "it.html", "--model-file", file)
+        assert (status, err) == (0, "") and "mine.py</dd>" in (tmp_path / "it.html").read_text()
+
+    def test_is_never_executed_because_a_checkpoint_names_it(self, export_command, own, tmp_path):
+        status, _, err = export_command(own[0], "--html", tmp_path / "it.html")
+        assert status == 3 and "--model-file" in err and err.count("\n") == 1
+        assert not (tmp_path / "executed").exists() and not (tmp_path / "it.html").exists()
+
+    def test_that_does_not_fit_the_checkpoint_is_refused(self, export_command, own, tmp_path):
+        (tmp_path / "other.py").write_text("from mnist_efficient_model import mlp_small as build_model\n")
+        status, _, err = export_command(own[0], "--html", tmp_path / "it.html", "--model-file", tmp_path / "other.py")
+        assert status == 3 and "does not fit" in err
+
+
 class TestOnnx:
     @needs_onnx
-    def test_answers_as_pytorch_does_for_any_batch_size(self, export_command, checkpoint, trained, tmp_path):
+    def test_predicts_as_pytorch_does_for_any_batch_size(self, export_command, checkpoint, trained, tmp_path):
         import onnxruntime
 
         status, out, err = export_command(checkpoint, "--onnx", tmp_path / "it.onnx")
-        assert (status, err) == (0, "") and "the same class on all 1,000 test images" in out
+        assert (status, err) == (0, "") and "the same predictions on all 1,000 test images" in out
         session = onnxruntime.InferenceSession(tmp_path / "it.onnx", providers=["CPUExecutionProvider"])
         for n in (1, 3, 64):
             images = torch.randn(n, 1, 28, 28)
@@ -101,30 +150,32 @@ class TestOnnx:
     def test_says_how_to_feed_it_and_nothing_of_the_machine_it_was_made_on(self, trained):
         import onnx
 
-        proto = onnx.load_from_string(export.to_onnx(trained[1], trained[0].plain()))
+        proto = onnx.load_from_string(to_onnx(trained[1], trained[0].plain()))
         about = {entry.key: entry.value for entry in proto.metadata_props}
         assert about["model"] == "efficient" and str(challenge.MEAN) in about["images"]
         assert b".py" not in proto.SerializeToString()
 
     @needs_onnx
-    def test_that_answers_otherwise_is_refused_and_not_written(self, export_command, checkpoint, tmp_path, monkeypatch):
-        another = export.to_onnx(shaken("efficient"), export.load_passing(checkpoint)[1])
-        monkeypatch.setattr(export, "to_onnx", lambda *_: another)
+    def test_that_predicts_otherwise_is_refused_and_not_written(
+        self, export_command, checkpoint, tmp_path, monkeypatch
+    ):
+        another = to_onnx(randomised("efficient"), load_passing(checkpoint)[1])
+        monkeypatch.setattr(command_line, "to_onnx", lambda *_: another)
         status, _, err = export_command(checkpoint, "--onnx", tmp_path / "it.onnx")
-        assert status == 3 and re.search(r"\d+ of 1,000 images change their class", err)
+        assert status == 3 and re.search(r"\d+ of 1,000 predictions change", err)
         assert list(tmp_path.iterdir()) == []
 
     @needs_onnx
     @pytest.mark.parametrize("name", ["lightweight", "csnn"])
     def test_takes_models_of_other_kinds(self, name, data, trained):
         model = challenge.build_model(name).eval()
-        content = export.to_onnx(model, {**trained[0].plain(), "model": name})
-        assert export.check_same(model, content, data.test.images[:50]) < 1e-4
+        content = to_onnx(model, {**trained[0].plain(), "model": name})
+        assert check_same(model, content, data.test.images[:50]) < 1e-4
 
     def test_without_its_packages_names_the_line_that_installs_them(self, export_command, checkpoint, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
         status, _, err = export_command(checkpoint, "--int8")
-        assert status == 4 and err.count("\n") == 1 and "pip install -r requirements-export.txt" in err
+        assert status == 4 and err.count("\n") == 1 and "pip install -r export/requirements.txt" in err
 
 
 class TestInt8AndTheComparison:
@@ -133,8 +184,8 @@ class TestInt8AndTheComparison:
         status, out, _ = export_command(checkpoint, "--int8")
         assert status == 0
         small = checkpoint.with_suffix(".int8.onnx").read_bytes()
-        accuracy = challenge.evaluate(export.OnnxModel(small), data.test).accuracy
-        assert accuracy > challenge.evaluate(export.load_passing(checkpoint)[0], data.test).accuracy - 0.02
+        accuracy = challenge.evaluate(OnnxModel(small), data.test).accuracy
+        assert accuracy > challenge.evaluate(load_passing(checkpoint)[0], data.test).accuracy - 0.02
         rows = table(out)
         assert int(rows["ONNX"][0].replace(",", "")) * 0.75 > len(small)
         assert rows["int8"][0] == f"{len(small):,}" and float(rows["int8"][1]) == pytest.approx(
@@ -159,18 +210,21 @@ class TestInt8AndTheComparison:
         assert [len(rows[name]) for name in ("eager", "ONNX", "int8")] == [5, 5, 5]
         assert checkpoint.with_suffix(".formats.png").read_bytes().startswith(b"\x89PNG")
 
+    def test_its_picture_is_drawn_whatever_backend_and_settings_pyplot_has(self, monkeypatch):
+        matplotlib = pytest.importorskip("matplotlib")
+
+        monkeypatch.setenv("MPLBACKEND", "module://no_such_backend")
+        before = dict(matplotlib.rcParams)
+        formats = [Format("eager", 1000, 0.97, 1.0, 2.0, 3000.0), Format("torch.compile", note="no compiler")]
+        assert format_bars(formats, "title").startswith(b"\x89PNG")
+        assert dict(matplotlib.rcParams) == before
+
 
 class TestBadInput:
     def refusal(self, export_command, *arguments) -> tuple[int, str]:
         status, out, err = export_command(*arguments)
-        assert out == "" and err.startswith("export.py: error: ") and err.count("\n") == 1
+        assert out == "" and err.startswith("export: error: ") and err.count("\n") == 1
         return status, err
-
-    def edited(self, checkpoint, tmp_path, change) -> Path:
-        content = torch.load(checkpoint, weights_only=True)
-        change(content)
-        torch.save(content, tmp_path / "edited.pth")
-        return tmp_path / "edited.pth"
 
     def test_nothing_to_do_is_a_usage_error(self, export_command, checkpoint):
         status, err = self.refusal(export_command, checkpoint)
@@ -186,9 +240,9 @@ class TestBadInput:
         status, err = self.refusal(export_command, tmp_path / "no.pth", "--html", tmp_path / "it.html")
         assert status == 4 and "no.pth" in err
 
-    def test_a_run_that_broke_a_limit(self, export_command, checkpoint, tmp_path):
+    def test_a_run_that_broke_a_limit(self, export_command, edited, tmp_path):
         failed = {"passed": False, "violations": ["accuracy 90.00 %: 5.00 points short"]}
-        path = self.edited(checkpoint, tmp_path, lambda content: content["result"].update(failed))
+        path = edited(lambda content: content["result"].update(failed))
         status, err = self.refusal(export_command, path, "--html", tmp_path / "it.html")
         assert status == 1 and "5.00 points short" in err
 
@@ -202,8 +256,8 @@ class TestBadInput:
             lambda content: content["state_dict"].popitem(),
         ],
     )
-    def test_a_checkpoint_of_another_version(self, export_command, checkpoint, tmp_path, change):
-        path = self.edited(checkpoint, tmp_path, change)
+    def test_a_checkpoint_of_another_version(self, export_command, edited, tmp_path, change):
+        path = edited(change)
         status, err = self.refusal(export_command, path, "--html", tmp_path / "it.html")
         assert status == 3 and "edited.pth" in err
 
@@ -214,16 +268,18 @@ class TestBadInput:
             status, err = self.refusal(export_command, checkpoint, option, target)
             assert status == 4 and f"cannot write {target}" in err
 
-    def test_a_model_that_reads_no_digits_has_no_page(self, trained):
+    def test_a_model_that_was_not_trained_on_digits_has_no_page(self, trained):
         result, model = trained
-        with pytest.raises(challenge.ChallengeError, match="the page reads drawn digits, this model fashion") as caught:
-            export.to_html(model, {**result.plain(), "dataset": "fashion"})
+        with pytest.raises(
+            challenge.ChallengeError, match="the page is for models of digits, this one was trained on fashion"
+        ) as caught:
+            to_html(model, {**result.plain(), "dataset": "fashion"})
         assert caught.value.status == 3
 
     @pytest.mark.parametrize("name", REFUSED)
     def test_a_model_with_unknown_layers_has_no_page(self, name, trained):
         with pytest.raises(challenge.ChallengeError, match="cannot be written as JavaScript") as caught:
-            export.to_html(challenge.build_model(name), {**trained[0].plain(), "model": name})
+            to_html(challenge.build_model(name), {**trained[0].plain(), "model": name})
         assert caught.value.status == 3 and REFUSED[name] in str(caught.value)
 
     @pytest.mark.parametrize(
@@ -242,11 +298,16 @@ class TestBadInput:
     def test_an_option_without_javascript_is_named_with_its_layer(self, trained, layer, words):
         model = nn.Sequential(nn.Sequential(nn.Identity(), layer))
         with pytest.raises(challenge.ChallengeError, match=re.escape(words)) as caught:
-            export.to_html(model, trained[0].plain())
+            to_html(model, trained[0].plain())
         assert f"layer '0.1' ({type(layer).__name__})" in str(caught.value)
 
 
 class TestThePagesText:
+    @pytest.mark.skipif(not shutil.which("node"), reason="needs node")
+    @pytest.mark.parametrize("name", ["layers.js", "page.js"])
+    def test_is_made_of_files_that_are_javascript_by_themselves(self, name):
+        subprocess.run(["node", "--check", HERE / name], check=True)
+
     def test_is_one_small_file_that_asks_the_network_for_nothing(self, export_command, checkpoint, tmp_path):
         status, _, _ = export_command(checkpoint, "--html", tmp_path / "demo.html")
         text = (tmp_path / "demo.html").read_text()
@@ -254,8 +315,8 @@ class TestThePagesText:
         assert not re.search(r"""(src|href)=(?!["']?data:)|url\(|@import|fetch\(|XMLHttp|{{""", text)
 
     def test_tells_what_the_network_is_and_holds_only_the_layers_it_has(self, trained):
-        text = export.to_html(trained[1], trained[0].plain())
-        for fact in ("8,706", export.report.percent(trained[0].test_accuracy), "strokes", "<dt>Seed</dt><dd>1</dd>"):
+        text = to_html(trained[1], trained[0].plain())
+        for fact in ("8,706", challenge.percent(trained[0].test_accuracy), "strokes", "<dt>Seed</dt><dd>1</dd>"):
             assert fact in text
         assert "function conv2d" in text and "function mixture" not in text and "function erf" not in text
         assert '["3×3 convolution", x => conv2d(x, weights["3.weight"], null,' in text
@@ -266,7 +327,7 @@ class TestThePagesText:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason=f"needs selenium: {export.EXTRAS}")
+    webdriver = pytest.importorskip("selenium.webdriver", reason=f"needs selenium: {command_line.INSTALL}")
     if not CHROMIUM or not DRIVER:
         pytest.skip("needs a browser: apt-get install chromium chromium-driver")
     options = webdriver.ChromeOptions()
@@ -289,7 +350,7 @@ def open_page(browser, tmp_path):
 
     def open_(model: nn.Module, result: dict):
         path = tmp_path / "page.html"
-        path.write_text(export.to_html(model, result))
+        path.write_text(to_html(model, result))
         browser.get(path.as_uri())
         return browser
 
@@ -310,7 +371,7 @@ def page_logits(browser, images: torch.Tensor) -> torch.Tensor:
 
 
 def draw(browser, *lines: list[tuple[float, float]]) -> None:
-    """Move the mouse, pressed, along lines of points given as shares of the pad's side."""
+    """Move the mouse, pressed, along lines of points given as fractions of the pad's side."""
     from selenium.webdriver import ActionChains
     from selenium.webdriver.common.by import By
 
@@ -329,13 +390,13 @@ def settle(browser) -> None:
     browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]));")
 
 
-def reading(browser) -> str:
+def prediction(browser) -> str:
     settle(browser)
     return browser.execute_script("return find('digit').textContent;")
 
 
 def seen(browser) -> np.ndarray:
-    """What the page says the network sees, (28, 28), read back from its picture."""
+    """The network's input as the page shows it, (28, 28), read back from its picture."""
     script = """
         const copy = new OffscreenCanvas(28, 28).getContext("2d");
         copy.drawImage(find("seen"), 0, 0);
@@ -362,7 +423,7 @@ DRAWN = {  # digits as a person would draw them with a mouse
 class TestThePageInABrowser:
     @pytest.mark.parametrize("name", PAGE_MODELS)
     def test_computes_pytorchs_logits(self, open_page, data, trained, name):
-        model = trained[1] if name == "efficient" else shaken(name)
+        model = trained[1] if name == "efficient" else randomised(name)
         n = 200 if name == "efficient" else 10
         browser = open_page(model, {**trained[0].plain(), "model": name})
         ours = page_logits(browser, data.test.images[:n])
@@ -398,14 +459,14 @@ class TestThePageInABrowser:
         torch.testing.assert_close(page_logits(browser, data.test.images[:20]), theirs, atol=1e-4, rtol=0)
 
     @pytest.mark.parametrize("digit", DRAWN)
-    def test_reads_a_digit_drawn_with_the_mouse(self, page, digit):
+    def test_recognises_a_digit_drawn_with_the_mouse(self, page, digit):
         draw(page, *DRAWN[digit])
-        assert reading(page) == digit
+        assert prediction(page) == digit
 
     @pytest.mark.parametrize("size, x, y", [(1, 0.5, 0.5), (0.4, 0.25, 0.3), (0.4, 0.75, 0.7)])
     def test_scales_and_centres_the_drawing_as_mnist_was(self, page, size, x, y):
         draw(page, *[[(x + size * (px - 0.5), y + size * (py - 0.5)) for px, py in line] for line in DRAWN["7"]])
-        assert reading(page) == "7"
+        assert prediction(page) == "7"
         pixels = seen(page)
         rows, columns = np.nonzero(pixels)
         assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20, 21)
@@ -420,7 +481,7 @@ class TestThePageInABrowser:
             settle(page)
             assert np.array_equal(seen(page), image)
             verdict = page.execute_script("return find('verdict').textContent;")
-            assert "Right." in verdict or f"meant to be {label}" in verdict
+            assert "Correct." in verdict or f"The label is {label}" in verdict
 
     def test_works_by_keyboard_alone(self, page):
         from selenium.webdriver import ActionChains, Keys
@@ -428,26 +489,28 @@ class TestThePageInABrowser:
         page.execute_script("pad.focus();")
         keys = [Keys.SPACE, *[Keys.ARROW_DOWN] * 14, Keys.SPACE]
         ActionChains(page).send_keys(*keys).perform()
-        assert reading(page) == "1"
+        assert prediction(page) == "1"
         ActionChains(page).send_keys("c").perform()
-        assert reading(page) == ""
+        assert prediction(page) == ""
         ActionChains(page).send_keys("n").perform()
-        assert reading(page) != ""
+        assert prediction(page) != ""
 
-    def test_tells_a_screen_reader_what_it_reads(self, page):
+    def test_tells_a_screen_reader_the_prediction(self, page):
         from selenium.webdriver.support.ui import WebDriverWait
 
         draw(page, *DRAWN["1"])
         told = "return find('spoken').textContent;"
-        WebDriverWait(page, 5).until(lambda browser: "It reads 1" in browser.execute_script(told))
+        WebDriverWait(page, 5).until(lambda browser: "Prediction: 1" in browser.execute_script(told))
         roles = page.execute_script("return [spoken.ariaLive, pad.getAttribute('role'), find('bars').ariaLabel];")
         assert roles == ["polite", "application", "Probabilities"]
 
     def test_shows_ten_probabilities_and_the_maps_of_every_layer(self, page):
         draw(page, *DRAWN["3"])
         settle(page)
-        shares = page.execute_script("return bars.map(bar => parseFloat(bar.querySelector('span').textContent));")
-        assert len(shares) == 10 and sum(shares) == pytest.approx(100, abs=0.5)
+        probabilities = page.execute_script(
+            "return bars.map(bar => parseFloat(bar.querySelector('span').textContent));"
+        )
+        assert len(probabilities) == 10 and sum(probabilities) == pytest.approx(100, abs=0.5)
         captions = page.execute_script("return [...document.querySelectorAll('figcaption')].map(c => c.textContent);")
         assert captions[:2] == ["crop 1 × 22 × 22", "resize 1 × 18 × 18"]
         assert captions[-1] == "linear 10" and len(captions) == 18
