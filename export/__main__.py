@@ -25,10 +25,10 @@ import torch
 from torch import nn
 
 import mnist_efficient_model as challenge
-from export.checkpoint import load_data_of, load_passing
+from export.checkpoint import load_passing, scoring_data, verify
 from export.formats import format_bars, format_table, int8_summary, measure
 from export.onnx_file import OnnxModel, check_same, to_int8, to_onnx
-from export.outputs import check_writable, write
+from export.outputs import check_outputs, files_read, write
 from export.page import to_html
 from mnist_efficient_model import MACHINE_ERROR, OK, ChallengeError
 
@@ -64,6 +64,8 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="the file that defines a model which is not the script's: it is executed, so trust it")  # fmt: skip
     add("--data-dir", metavar="DIR", help="where the data is (default: $MNIST_DATA_DIR, else data/)")
     arguments = parser.parse_args(argv)
+    if arguments.model_file and ".py" not in arguments.model_file:
+        parser.error(f"--model-file {arguments.model_file}: it takes FILE.py or FILE.py:NAME")
     checkpoint = Path(arguments.checkpoint)
     for option, ending in ENDINGS.items():
         if getattr(arguments, option) is True:
@@ -120,18 +122,23 @@ def command(argv: Sequence[str]) -> int:
     """Do what the command line asks; returns the exit status. Nothing is written before all is computed."""
     arguments = parse_arguments(argv)
     given = outputs_of(arguments)
-    for option, path in given.items():
-        check_writable(path)
+    check_outputs(given, files_read(arguments.checkpoint, arguments.model_file, arguments.data_dir))
+    for option in given:
         check_packages(option)
     model, result = load_passing(arguments.checkpoint, arguments.model_file)
+    needs_data = set(given) != {"html"}
+    data = scoring_data(result, arguments.data_dir, download=needs_data)
+    verify(arguments.checkpoint, model, result, data)
     outputs: Outputs = {}
     lines: list[str] = []
     if arguments.html:
-        page = to_html(model, result).encode(errors="replace")
+        page = to_html(model, result, verified=data is not None).encode()
         outputs[arguments.html] = page, "a page to open in any browser"
-    if set(given) - {"html"}:
-        more, lines = export_onnx(model, result, load_data_of(result, arguments.data_dir), arguments)
+    if needs_data:
+        more, lines = export_onnx(model, result, data, arguments)
         outputs |= more
+    if data is None:
+        lines.append(f"Note: {result['dataset']} is not on disk: the accuracy is the record's, not measured again")
     write(outputs)
     for line in lines:
         print(line)

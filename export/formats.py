@@ -47,7 +47,10 @@ def measure(name: str, model: nn.Module, size: int, data: Dataset) -> Format:
             accuracy = challenge.evaluate(model, data.test).accuracy
             times = challenge.time_forward(model, challenge.to_input(data.test.images[:1000]))
             return Format(name, size, accuracy, *times)
-    except Exception as error:  # torch.compile without a compiler, or on a Python or a system it does not know
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # torch.compile without a compiler, or on a Python or a system it does not know
         return Format(name, note=f"{name} does not run here: {first_line(error)}")
 
 

@@ -68,9 +68,11 @@ class Generator:
         """
         if type(module) is nn.Sequential:
             return [line for key, child in module._modules.items() for line in self.layers(child, f"{path}.{key}")]
-        if isinstance(module, NO_OPERATION):
+        if type(module) in NO_OPERATION:
             return []
         try:
+            if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+                raise Unsupported("hooks and replaced methods are not supported")
             if type(module) not in WRITERS:  # by exact type: a subclass may compute anything
                 raise Unsupported("only feed-forward convolutional models made of known layers have a page")
             name, expression = WRITERS[type(module)](self, module, path.lstrip("."))
@@ -177,6 +179,8 @@ def write_class_sums(code: Generator, sums: challenge.ClassSums, path: str) -> t
 
 
 def write_residual(code: Generator, residual: challenge.Residual, path: str) -> tuple[str, str]:
+    if getattr(next(residual.children(), None), "inplace", False):
+        raise Unsupported("its first layer has inplace=True, which changes the input that is added")
     inner = nn.Sequential(*residual._modules.values())
     return "residual block", f"add(x, run({code.nested(inner, path)}, x))"
 

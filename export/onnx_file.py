@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import logging
+import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -24,11 +25,11 @@ CALIBRATION = 1000  # training images that show int8 the range of every activati
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the log messages and warnings of the exporters off the terminal."""
+    """Keep log messages and warnings of the exporters off the terminal, and what a model prints off stdout."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
             warnings.simplefilter("ignore")
             yield
     finally:

@@ -20,9 +20,10 @@ TEMPLATE, PAGE, LAYERS = (HERE / name for name in ("page.html", "page.js", "laye
 TEST_DIGITS = 40  # on the page, drawn by data/strokes.py
 
 
-def to_html(model: nn.Module, result: dict[str, Any]) -> str:
+def to_html(model: nn.Module, result: dict[str, Any], verified: bool = True) -> str:
     """The page of a model: one file with its weights, layers and record, and synthetic digits to try it on.
 
+    ``verified`` is whether the model was scored again; else the page says that its accuracy is the record's.
     Raises ChallengeError (status 3) for a layer that has no JavaScript and for a model that was not trained on digits.
     """
     if result["dataset"] not in ("mnist", "strokes"):
@@ -35,7 +36,7 @@ def to_html(model: nn.Module, result: dict[str, Any]) -> str:
         "parameters": f"{result['parameters']:,}",
         "facts": "\n".join(
             f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>"
-            for name, text in facts(result).items()
+            for name, text in facts(result, verified).items()
         ),
         "note": html.escape(result["note"] or ""),
         "script": script(model, Generator(shapes)),
@@ -44,15 +45,17 @@ def to_html(model: nn.Module, result: dict[str, Any]) -> str:
     return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: values[placeholder[1]], text)
 
 
-def facts(result: dict[str, Any]) -> dict[str, str]:
+def facts(result: dict[str, Any], verified: bool) -> dict[str, str]:
     """What the page tells of the model."""
-    low, high = (100 * bound for bound in result["accuracy_interval"])
+    interval = challenge.wilson_interval(result["test_accuracy"], result["test_images"])
+    low, high = (100 * bound for bound in interval)
+    source = "" if verified else "; as recorded by its run, not measured again for this page"
     scored = "its own test set" if result["scored_on"] == "test" else f"the {result['scored_on']} set"
     return {
         "Model": result["model"],
         "Parameters": f"{result['parameters']:,}",
         "Accuracy": f"{challenge.percent(result['test_accuracy'])} of {result['test_images']:,} images of {scored} "
-        f"(95 % interval: {low:.2f} to {high:.2f} %)",
+        f"(95 % interval: {low:.2f} to {high:.2f} %{source})",
         "Trained on": f"{result['dataset']}, {result['images_seen']:,} images, each once",
         "Seed": str(result["seed"]),
     }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 import re
 import shutil
+import stat
 import subprocess
 from pathlib import Path
 
@@ -300,6 +302,207 @@ class TestBadInput:
         with pytest.raises(challenge.ChallengeError, match=re.escape(words)) as caught:
             to_html(model, trained[0].plain())
         assert f"layer '0.1' ({type(layer).__name__})" in str(caught.value)
+
+
+class TestOutputs:
+    @pytest.fixture
+    def own(self, checkpoint, tmp_path) -> Path:
+        return Path(shutil.copy(checkpoint, tmp_path / "a.pth"))
+
+    @pytest.mark.parametrize("option", ["--html", "--onnx", "--int8", "--compare"])
+    def test_never_replace_the_checkpoint(self, export_command, own, option):
+        before = own.read_bytes()
+        status, out, err = export_command(own, option, own)
+        assert (status, out) == (2, "") and "would replace" in err and err.count("\n") == 1
+        assert own.read_bytes() == before
+
+    @pytest.mark.parametrize("way", ["another spelling", "a link", "a hard link", "a link to its folder"])
+    def test_never_replace_the_checkpoint_by_another_name(self, export_command, own, tmp_path, way):
+        target = tmp_path / "it.html"
+        if way == "another spelling":
+            (tmp_path / "folder").mkdir()
+            target = tmp_path / "folder" / ".." / own.name
+        elif way == "a link":
+            target.symlink_to(own)
+        elif way == "a hard link":
+            target.hardlink_to(own)
+        else:
+            (tmp_path / "folder").symlink_to(tmp_path)
+            target = tmp_path / "folder" / own.name
+        before = own.read_bytes()
+        status, _, err = export_command(own, "--html", target)
+        assert status == 2 and "would replace" in err and own.read_bytes() == before
+
+    def test_never_replace_the_models_file_or_the_data(self, export_command, own, tmp_path):
+        images = tmp_path / "data" / "MNIST" / "raw" / "train-images-idx3-ubyte"
+        images.parent.mkdir(parents=True)
+        images.write_text("")
+        (tmp_path / "mine.py").write_text("")
+        options = ["--model-file", f"{tmp_path / 'mine.py'}:Model", "--data-dir", tmp_path / "data"]
+        for target in (images, tmp_path / "mine.py"):
+            status, _, err = export_command(own, "--html", target, *options)
+            assert status == 2 and f"would replace {target}" in err
+
+    def test_never_replace_this_projects_own_files(self):
+        from export.outputs import check_outputs, files_read
+
+        for target in (HERE / "page.html", Path(challenge.__file__), challenge.STROKES):
+            with pytest.raises(challenge.ChallengeError, match="would replace"):
+                check_outputs({"html": target}, files_read("a.pth", None, None))
+
+    def test_never_replace_another_checkpoint_named_by_mistake(self, export_command, own, tmp_path):
+        other = Path(shutil.copy(own, tmp_path / "b.pth"))
+        status, _, err = export_command(own, "--compare", other)
+        assert status == 2 and "never an output" in err and other.read_bytes() == own.read_bytes()
+
+    def test_that_are_the_same_file_are_a_usage_error(self, export_command, own, tmp_path):
+        (tmp_path / "folder").symlink_to(tmp_path)
+        status, _, err = export_command(own, "--html", tmp_path / "it", "--onnx", tmp_path / "folder" / "it")
+        assert status == 2 and "the same file" in err and not (tmp_path / "it").exists()
+
+    def test_go_through_a_link_to_its_target(self, export_command, own, tmp_path):
+        (tmp_path / "there").mkdir()
+        (tmp_path / "link.html").symlink_to(tmp_path / "there" / "it.html")
+        assert export_command(own, "--html", tmp_path / "link.html")[0] == 0
+        assert (tmp_path / "link.html").is_symlink() and (tmp_path / "there" / "it.html").stat().st_size > 10_000
+
+    @pytest.mark.parametrize("kind", ["device", "FIFO", "folder", "circular link"])
+    def test_are_regular_files_or_nothing(self, export_command, own, tmp_path, kind):
+        target = tmp_path / "it.html"
+        if kind == "device":
+            try:
+                os.mknod(target, stat.S_IFCHR | 0o666, os.makedev(1, 3))  # as /dev/null, which a failure would destroy
+            except PermissionError:
+                pytest.skip("only root may make a device")
+        elif kind == "FIFO":
+            os.mkfifo(target)
+        elif kind == "folder":
+            target.mkdir()
+        else:
+            target.symlink_to(target)
+        before = target.lstat()
+        status, out, err = export_command(own, "--html", target)
+        assert (status, out) == (4, "") and f"cannot write {target}" in err and err.count("\n") == 1
+        assert target.lstat()[:3] == before[:3], "it is still the same file, of the same kind"
+
+    @needs_onnx
+    def test_are_all_written_or_none(self, export_command, own, tmp_path, monkeypatch):
+        def no_space(*_: object) -> bytes:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(command_line, "to_int8", no_space)
+        status, out, err = export_command(own, "--html", tmp_path / "it.html", "--onnx", tmp_path / "it.onnx", "--int8")
+        assert (status, out) == (4, "") and "No space left" in err and list(tmp_path.iterdir()) == [own]
+
+    def test_leave_no_new_folder_behind_when_the_export_is_refused(self, export_command, edited, tmp_path):
+        path = edited(lambda content: content["result"].update(passed=False))
+        assert export_command(path, "--html", tmp_path / "new" / "it.html")[0] == 1
+        assert list(tmp_path.iterdir()) == [path]
+
+
+class TestNothingIsTakenOnTrust:
+    """The model is scored again before anything is written, and its record must be whole and its own."""
+
+    def refused(self, export_command, path, *options) -> str:
+        target = path.with_name("it")
+        status, out, err = export_command(path, options[0] if options else "--html", target, *options[1:])
+        assert (status, out) == (3, "") and err.startswith("export: error: ") and err.count("\n") == 1
+        assert not target.exists()
+        return err
+
+    @pytest.mark.parametrize("option", ["--html", pytest.param("--onnx", marks=needs_onnx)])
+    @pytest.mark.parametrize(
+        "damage, words",
+        [
+            (lambda tensor: tensor.fill_(float("nan")), "NaN"),
+            (lambda tensor: tensor.fill_(float("inf")), "NaN or infinity"),
+            (lambda tensor: tensor.zero_(), "does not give its recorded scores"),
+            (
+                lambda tensor: tensor.view(torch.int32).bitwise_xor_(1 << 29),
+                "does not give its recorded scores|not all finite|NaN",
+            ),
+            (lambda tensor: tensor.mul_(1.1), "does not give its recorded scores"),
+        ],
+        ids=["NaN", "infinity", "zeros", "flipped bits", "a tenth more"],
+    )
+    def test_weights_that_are_not_those_of_the_run(self, export_command, edited, option, damage, words):
+        def change(content: dict) -> None:
+            damage(next(v for k, v in reversed(content["state_dict"].items()) if k.endswith("weight")))
+
+        assert re.search(words, self.refused(export_command, edited(change), option))
+
+    def test_an_accuracy_that_was_never_reached(self, export_command, edited):
+        path = edited(lambda content: content["result"].update(test_accuracy=0.9999))
+        assert "recorded are 99.99 %" in self.refused(export_command, path)
+
+    def test_but_a_few_predictions_may_differ_between_machines(self, export_command, edited, trained, tmp_path):
+        one_image = trained[0].test_accuracy - 0.001
+        path = edited(lambda content: content["result"].update(test_accuracy=one_image))
+        assert export_command(path, "--html", tmp_path / "it.html")[0] == 0
+
+    def test_without_its_data_a_page_says_that_its_accuracy_is_the_records(self, export_command, edited, tmp_path):
+        path = edited(lambda content: content["result"].update(dataset="mnist"))
+        status, out, _ = export_command(path, "--html", tmp_path / "it.html", "--data-dir", tmp_path)
+        assert status == 0 and "the accuracy is the record's, not measured again" in out
+        assert "as recorded by its run, not measured again for this page" in (tmp_path / "it.html").read_text()
+
+    def test_with_its_data_a_page_says_no_such_thing(self, export_command, checkpoint, tmp_path):
+        status, out, _ = export_command(checkpoint, "--html", tmp_path / "it.html")
+        assert status == 0 and "measured again" not in out + (tmp_path / "it.html").read_text()
+
+    def test_without_its_data_weights_that_are_not_finite(self, export_command, edited, tmp_path):
+        def change(content: dict) -> None:
+            content["result"]["dataset"] = "mnist"
+            next(iter(content["state_dict"].values())).fill_(float("nan"))
+
+        assert "NaN" in self.refused(export_command, edited(change), "--html", "--data-dir", tmp_path)
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda content: content.update(model=7),
+            lambda content: content.update(model=["efficient"]),
+            lambda content: content.update(result=[content["result"]]),
+            lambda content: content.update(state_dict=list(content["state_dict"])),
+            lambda content: content.update(limits=None),
+            lambda content: content["limits"].update(accuracy="95 %"),
+            lambda content: content["result"].update(parameters="8,706"),
+            lambda content: content["result"].update(parameters=10**5000),
+            lambda content: content["result"].update(parameters=8_707),
+            lambda content: content["result"].update(test_accuracy=None),
+            lambda content: content["result"].update(test_accuracy=float("nan")),
+            lambda content: content["result"].update(test_images=0),
+            lambda content: content["result"].update(limits=[True, True, True]),
+            lambda content: content["result"].update(violations="none"),
+            lambda content: content["result"].update(dataset="nobody's"),
+            lambda content: content["result"].update(scored_on="nothing"),
+            lambda content: content["result"].update(model="tiny"),
+            lambda content: content["result"].update(seed=torch.zeros(3)),
+        ],
+    )
+    def test_a_record_of_wrong_types_or_of_another_model(self, export_command, edited, change):
+        self.refused(export_command, edited(change))
+
+    def test_a_run_that_passed_only_by_its_own_word(self, export_command, edited, tmp_path):
+        path = edited(lambda content: content["limits"].update(parameters=5000))
+        status, _, err = export_command(path, "--html", tmp_path / "it.html")
+        assert status == 1 and "too many" in err
+
+    def test_a_checkpoint_that_never_ends(self, export_command, tmp_path):
+        os.mkfifo(tmp_path / "a.pth")
+        status, out, err = export_command(tmp_path / "a.pth", "--html", tmp_path / "it.html")
+        assert (status, out) == (4, "") and "not a regular file" in err
+
+    def test_layers_with_hooks_and_subclasses_of_dropout_have_no_page(self, trained):
+        hooked = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+        hooked[1].register_forward_hook(lambda module, inputs, output: -output)
+        subclass = type("Doubling", (nn.Dropout,), {"forward": lambda self, x: 2 * x})
+        for model, words in (
+            (hooked, "hooks"),
+            (nn.Sequential(nn.Flatten(), subclass(), nn.Linear(784, 10)), "Doubling"),
+        ):
+            with pytest.raises(challenge.ChallengeError, match=words):
+                to_html(model, trained[0].plain())
 
 
 class TestThePagesText:
