@@ -35,7 +35,7 @@ COLUMNS: list[tuple[str, str, str, Callable[[Any], str]]] = [  # field, header, 
     ("bytes", "bytes", "bytes of the file", "{:,}".format),
     ("accuracy", "acc. %", "test accuracy, %", lambda fraction: challenge.percent(fraction).removesuffix(" %")),
     ("latency_ms", "ms", "ms for one image, one thread, median", "{:.3f}".format),
-    ("latency_p95_ms", "ms p95", "ms for one image, one thread, 95th percentile", "{:.3f}".format),
+    ("latency_p95_ms", "ms p95", "ms for one image, one thread, p95", "{:.3f}".format),
     ("throughput", "images/s", "images per second, batch 1,000", "{:,.0f}".format),
 ]
 
@@ -92,6 +92,7 @@ def draw_panel(
         axes.plot(lengths, names, "o", color=BLUE)
         axes.margins(x=0.6, y=0.15)
         axes.grid(axis="x", alpha=0.3)
+        axes.ticklabel_format(axis="x", useOffset=False)
     else:
         axes.barh(names, lengths, color=BLUE)
         axes.set_xlim(0, 1.45 * np.nanmax(lengths))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import io
 import logging
-import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -25,11 +25,12 @@ CALIBRATION = 1000  # training images that show int8 the range of every activati
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep log messages and warnings of the exporters off the terminal, and what a model prints off stdout."""
+    """Discard what the exporters, and a model that they run, log, warn and print."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
+    discard = io.StringIO()
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(discard), contextlib.redirect_stderr(discard):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -45,8 +46,18 @@ def export_errors(name: str, target: str) -> Iterator[None]:
     except (ChallengeError, OSError):
         raise
     except (Exception, SystemExit) as error:  # what the forward of somebody's model brings about in the exporter
-        reason = f"{type(error).__name__}: {first_line(error)}"
+        causes = list(chain(error))
+        if stop := next((cause for cause in causes if isinstance(cause, KeyboardInterrupt)), None):
+            raise stop from None  # Ctrl-C, which torch.export takes for a failure of the model
+        reason = f"{type(causes[-1]).__name__}: {first_line(causes[-1])}"
         raise ChallengeError(f"model {name!r} cannot be exported to {target}: {reason}", MODEL_ERROR) from error
+
+
+def chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An exception and those that it was raised from, the first cause last."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def first_line(error: BaseException) -> str:

@@ -20,7 +20,7 @@ import mnist_efficient_model as challenge
 from data import strokes
 from export import __main__ as command_line
 from export.checkpoint import load_passing
-from export.formats import Format, format_bars
+from export.formats import COLUMNS, Format, draw_panel, format_bars
 from export.onnx_file import OnnxModel, check_same, to_onnx
 from export.page import HERE, to_html
 
@@ -174,6 +174,27 @@ class TestOnnx:
         content = to_onnx(model, {**trained[0].plain(), "model": name})
         assert check_same(model, content, data.test.images[:50]) < 1e-4
 
+    @needs_onnx
+    def test_a_model_that_cannot_be_exported_is_one_line_with_the_cause(self, trained, capfd):
+        class Branching(nn.Flatten):
+            def forward(self, images):
+                print("noise")
+                return super().forward(images) if images.sum().item() > 0 else images.sum()
+
+        with pytest.raises(challenge.ChallengeError, match="data-dependent") as caught:
+            to_onnx(Branching(), trained[0].plain())
+        assert caught.value.status == 3 and "\n" not in str(caught.value)
+        assert capfd.readouterr() == ("", "")
+
+    @needs_onnx
+    def test_ctrl_c_in_the_exporter_is_no_failure_of_the_model(self, trained):
+        class Interrupted(nn.Flatten):
+            def forward(self, images):
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt):
+            to_onnx(Interrupted(), trained[0].plain())
+
     def test_without_its_packages_names_the_line_that_installs_them(self, export_command, checkpoint, monkeypatch):
         monkeypatch.setattr(importlib.util, "find_spec", lambda name, *_: None)
         status, _, err = export_command(checkpoint, "--int8")
@@ -220,6 +241,13 @@ class TestInt8AndTheComparison:
         formats = [Format("eager", 1000, 0.97, 1.0, 2.0, 3000.0), Format("torch.compile", note="no compiler")]
         assert format_bars(formats, "title").startswith(b"\x89PNG")
         assert dict(matplotlib.rcParams) == before
+
+    def test_accuracies_close_together_have_plain_numbers_on_their_axis(self):
+        figure = pytest.importorskip("matplotlib.figure").Figure()
+        formats = [Format("ONNX", accuracy=0.9898), Format("int8", accuracy=0.9899)]
+        draw_panel(figure.subplots(), formats, *COLUMNS[1])
+        figure.draw_without_rendering()
+        assert figure.axes[0].xaxis.get_offset_text().get_text() == ""
 
 
 class TestBadInput:
