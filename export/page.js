@@ -1,0 +1,269 @@
+// The page: a drawing becomes an image like MNIST's, the network classifies it, and its activations are shown.
+/* global bytes, floats, run, softmax, tensor: of layers.js; layers, MEAN, STD, digits, labels: written by page.py */
+"use strict";
+
+/** Grey values 0-255 of 28 x 28 pixels, normalised as in training. */
+const toInput = pixels => tensor([1, 28, 28], Float32Array.from(pixels, grey => (grey / 255 - MEAN) / STD));
+
+/** The ten logits of 28 x 28 grey values 0-255. */
+const forward = pixels => run(layers, toInput(pixels)).data;
+
+// --- From a drawing to an image like MNIST's (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist) ---
+
+const SIDE = 28, BOX = 20;  // pixels: of the image, and of the box that the ink fills
+const PEN = 0.09;  // width of the pen, as a fraction of the pad's side
+const THINNEST = 1.5, THICKEST = 4;  // pixels: MNIST's lines, so that small drawings do not become blots
+
+/** Grey values 0-255 of antialiased lines; width in pixels. */
+function rasterise(strokes, width) {
+  const pixels = new Uint8Array(SIDE * SIDE), reach = width / 2 + 0.5;
+  const within = value => Math.min(Math.max(Math.floor(value), 0), SIDE - 1);
+  for (const stroke of strokes) {
+    stroke.forEach(([x, y], i) => {
+      const [fromX, fromY] = stroke[Math.max(i - 1, 0)], dx = x - fromX, dy = y - fromY;
+      for (let row = within(Math.min(y, fromY) - reach); row <= within(Math.max(y, fromY) + reach); row++) {
+        for (let column = within(Math.min(x, fromX) - reach); column <= within(Math.max(x, fromX) + reach); column++) {
+          const px = column + 0.5 - fromX, py = row + 0.5 - fromY;
+          const along = Math.min(Math.max((px * dx + py * dy) / (dx * dx + dy * dy || 1), 0), 1);
+          const cover = Math.min(Math.max(reach - Math.hypot(px - along * dx, py - along * dy), 0), 1);
+          const at = row * SIDE + column;
+          pixels[at] = Math.max(pixels[at], Math.round(255 * cover));
+        }
+      }
+    });
+  }
+  return pixels;
+}
+
+/** Strokes (lists of points in 0-1) as 28 x 28 grey values: scaled into the box, centre of mass moved to the centre. */
+function toPixels(strokes) {
+  const xs = strokes.flat().map(([x]) => x), ys = strokes.flat().map(([, y]) => y);
+  const left = Math.min(...xs), top = Math.min(...ys), wide = Math.max(...xs) - left, high = Math.max(...ys) - top;
+  const extent = Math.max(wide, high);
+  const width = Math.min(Math.max(PEN * BOX / (extent + PEN), THINNEST), THICKEST);
+  const scale = (BOX - width) / Math.max(extent, 2 * PEN);  // a dot stays a dot
+  const placed = (shiftX, shiftY) => strokes.map(stroke => stroke.map(([x, y]) =>
+    [(x - left - wide / 2) * scale + SIDE / 2 + shiftX, (y - top - high / 2) * scale + SIDE / 2 + shiftY]));
+  let mass = 0, momentX = 0, momentY = 0;
+  rasterise(placed(0, 0), width).forEach((grey, i) => {
+    mass += grey;
+    momentX += grey * (i % SIDE);
+    momentY += grey * Math.floor(i / SIDE);
+  });
+  const margin = (SIDE - BOX) / 2;
+  const shift = moment => Math.min(Math.max(Math.round(SIDE / 2 - moment / mass), -margin), margin);  // whole pixels
+  return rasterise(placed(shift(momentX), shift(momentY)), width);
+}
+
+// --- The page ---
+
+const find = id => document.getElementById(id);
+const pad = find("pad"), spoken = find("spoken");
+
+let strokes = [];  // the drawing: lists of points [x, y] in 0-1
+let shown = null;  // the number of the test digit on the pad, or null: the pad shows the drawing
+let lastShown = -1;
+let pen = {x: 0.5, y: 0.3, down: false, visible: false};  // the keyboard's
+let speaking, waiting = false;
+
+const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).split(" ").map(Number);
+const percent = p => `${(100 * p).toFixed(p > 0.9995 || p < 0.0005 ? 0 : 1)} %`;
+
+const bars = labels.slice(0, 10).map((_, digit) => {
+  const item = document.createElement("li");
+  item.innerHTML = `<b>${digit}</b><div aria-hidden="true"><i></i></div><span></span>`;
+  find("bars").append(item);
+  return item;
+});
+
+/** The activations of every layer that computes something: [name, tensor]. */
+function activations(pixels) {
+  let x = toInput(pixels);
+  const seen = [];
+  for (const [name, layer] of layers) {
+    const y = layer(x);
+    if (y.data !== x.data) seen.push([name, y]);
+    x = y;
+  }
+  return seen;
+}
+
+const figures = activations(new Uint8Array(SIDE * SIDE)).map(([name, {shape}]) => {
+  const figure = document.createElement("figure"), size = shape.join(" × ");
+  figure.innerHTML = `<figcaption><b>${name}</b> ${size}</figcaption><div><canvas role="img"></canvas></div>`;
+  const canvas = figure.querySelector("canvas");
+  canvas.setAttribute("aria-label", `After ${name}: ${shape.length > 1 ? "maps" : "values"}, ${size}`);
+  find("layers").append(figure);
+  return canvas;
+});
+
+/** Draw a tensor's channels side by side, as many in a row as there is room for. */
+function drawMaps(canvas, {shape: [channels, height = 1, width = 1], data}, positive, negative) {
+  const room = canvas.parentElement.clientWidth, ratio = devicePixelRatio;
+  const gap = 2, tile = width > 1 ? Math.floor(Math.min(46, (room - 7 * gap) / 8)) : 15;  // 8 fit on a phone, 16 here
+  const columns = Math.min(channels, Math.max(1, Math.floor((room + gap) / (tile + gap))));
+  const rows = Math.ceil(channels / columns), strongest = data.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
+  const wide = columns * (tile + gap) - gap, high = rows * (tile + gap) - gap;
+  canvas.width = wide * ratio;
+  canvas.height = high * ratio;
+  canvas.style.width = `${wide}px`;
+  canvas.style.height = `${high}px`;
+  const context = canvas.getContext("2d"), small = new OffscreenCanvas(width, height), image = new ImageData(width, height);
+  context.scale(ratio, ratio);
+  context.imageSmoothingEnabled = false;
+  for (let channel = 0; channel < channels; channel++) {
+    for (let i = 0; i < width * height; i++) {
+      const value = data[channel * width * height + i];
+      image.data.set([...(value > 0 ? positive : negative), 255 * Math.abs(value) / strongest], 4 * i);
+    }
+    small.getContext("2d").putImageData(image, 0, 0);
+    const x = channel % columns * (tile + gap), y = Math.floor(channel / columns) * (tile + gap);
+    context.fillStyle = "rgb(128 128 128 / 12%)";
+    context.fillRect(x, y, tile, tile);
+    context.drawImage(small, x, y, tile, tile);
+  }
+}
+
+/** 28 x 28 grey values as a picture. */
+function toImage(pixels) {
+  const image = new ImageData(SIDE, SIDE);
+  pixels.forEach((grey, i) => image.data.set([grey, grey, grey, 255], 4 * i));
+  return image;
+}
+
+function drawPad() {
+  const side = pad.clientWidth;
+  pad.width = pad.height = side * devicePixelRatio;
+  const context = pad.getContext("2d");
+  context.scale(pad.width, pad.width);
+  if (shown !== null) {
+    const small = new OffscreenCanvas(SIDE, SIDE);
+    small.getContext("2d").putImageData(toImage(testDigit(shown)), 0, 0);
+    context.imageSmoothingEnabled = false;
+    context.drawImage(small, 0, 0, 1, 1);
+  } else if (!strokes.length && !pen.visible) {
+    context.fillStyle = "#999";
+    context.font = "0.055px system-ui, sans-serif";
+    context.textAlign = "center";
+    context.fillText("draw here", 0.5, 0.52);
+  }
+  Object.assign(context, {strokeStyle: "#fff", lineWidth: PEN, lineCap: "round", lineJoin: "round"});
+  for (const stroke of strokes) {
+    context.beginPath();
+    stroke.forEach(([x, y]) => context.lineTo(x, y));
+    context.lineTo(...stroke[0].map((value, axis) => stroke.length > 1 ? stroke.at(-1)[axis] : value));  // a dot shows
+    context.stroke();
+  }
+  if (pen.visible) {
+    context.beginPath();
+    context.arc(pen.x, pen.y, PEN / 2, 0, 2 * Math.PI);
+    Object.assign(context, {lineWidth: 0.012, strokeStyle: "#e69f00", fillStyle: "#e69f00"});
+    context[pen.down ? "fill" : "stroke"]();
+  }
+}
+
+const testDigit = number => digits.subarray(number * SIDE * SIDE, (number + 1) * SIDE * SIDE);
+
+/** Say a sentence to a screen reader, once things have settled. */
+function say(sentence) {
+  clearTimeout(speaking);
+  speaking = setTimeout(() => { spoken.textContent = sentence; }, 500);
+}
+
+/** Classify what is on the pad and show the result. */
+function update() {
+  waiting = false;
+  drawPad();
+  const blank = shown === null && !strokes.length;
+  const pixels = shown !== null ? testDigit(shown) : blank ? new Uint8Array(SIDE * SIDE) : toPixels(strokes);
+  find("seen").getContext("2d").putImageData(toImage(pixels), 0, 0);
+  const seen = activations(pixels), positive = colour("--positive"), negative = colour("--negative");
+  seen.forEach(([, x], i) => drawMaps(figures[i], blank ? {...x, data: x.data.map(() => 0)} : x, positive, negative));
+  const probabilities = blank ? Array(10).fill(0) : softmax(seen.at(-1)[1].data);
+  const best = probabilities.indexOf(Math.max(...probabilities));
+  bars.forEach((bar, digit) => {
+    bar.className = !blank && digit === best ? "best" : "";
+    bar.querySelector("i").style.width = `${100 * probabilities[digit]}%`;
+    bar.querySelector("span").textContent = blank ? "" : percent(probabilities[digit]);
+  });
+  find("digit").textContent = blank ? "" : best;
+  let verdict = blank ? "Nothing drawn yet." : `Prediction: ${best}, confidence ${percent(probabilities[best])}.`;
+  if (shown !== null) verdict += labels[shown] === best ? " Correct." : ` The label is ${labels[shown]}.`;
+  find("verdict").textContent = verdict;
+  say(verdict);
+}
+
+/** Update before the next frame, however many events ask for it. */
+function updateSoon() {
+  if (!waiting) requestAnimationFrame(update);
+  waiting = true;
+}
+
+function begin(x, y) {
+  if (shown !== null) strokes = [];
+  shown = null;
+  strokes.push([[x, y]]);
+  updateSoon();
+}
+
+function extend(x, y) {
+  strokes.at(-1).push([x, y]);
+  updateSoon();
+}
+
+function clearPad() {
+  strokes = [];
+  shown = null;
+  pen.down = false;
+  updateSoon();
+}
+
+function nextDigit() {
+  clearPad();
+  shown = lastShown = (lastShown + 1) % labels.length;
+}
+
+// --- Mouse, finger, pen, keyboard ---
+
+const place = event => {
+  const frame = pad.getBoundingClientRect();
+  return [(event.clientX - frame.left) / frame.width, (event.clientY - frame.top) / frame.height];
+};
+pad.addEventListener("pointerdown", event => {
+  if (event.button || !event.isPrimary) return;
+  pad.setPointerCapture(event.pointerId);
+  Object.assign(pen, {down: false, visible: false});
+  begin(...place(event));
+});
+pad.addEventListener("pointermove", event => {
+  if (!pad.hasPointerCapture(event.pointerId)) return;
+  const points = event.getCoalescedEvents();
+  (points.length ? points : [event]).forEach(point => extend(...place(point)));
+});
+pad.addEventListener("keydown", event => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const step = 1 / SIDE, inside = value => Math.min(Math.max(value, PEN / 2), 1 - PEN / 2);
+  const moves = {ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step]};
+  if (moves[event.key]) {
+    const [dx, dy] = moves[event.key];
+    Object.assign(pen, {x: inside(pen.x + dx), y: inside(pen.y + dy), visible: true});
+    if (pen.down) extend(pen.x, pen.y);
+  } else if (event.key === " ") {
+    Object.assign(pen, {down: !pen.down, visible: true});
+    if (pen.down) begin(pen.x, pen.y);
+    spoken.textContent = pen.down ? "pen down" : "pen up";
+  } else if (event.key.toLowerCase() === "c") {
+    clearPad();
+  } else if (event.key.toLowerCase() === "n") {
+    nextDigit();
+  } else {
+    return;
+  }
+  event.preventDefault();
+  updateSoon();
+});
+find("clear").addEventListener("click", clearPad);
+find("next").addEventListener("click", nextDigit);
+addEventListener("resize", updateSoon);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", updateSoon);
+update();
