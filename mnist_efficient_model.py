@@ -1702,11 +1702,11 @@ def write_files(contents: dict[Path, bytes | str | None]) -> None:
     anything in the way that is not a regular file.
     """
     ready: dict[Path, Path] = {}
-    targets = {path: path.resolve() for path in contents}
+    targets = {path: Path(os.path.realpath(path)) for path in contents}
     try:
         for path, content in contents.items():
             target = targets[path]
-            if target.exists() and not target.is_file():
+            if target.is_symlink() or (target.exists() and not target.is_file()):  # a link still: it leads to itself
                 raise OSError(0, "there is something that is not a regular file", str(path))
             if content is not None:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -1957,6 +1957,8 @@ def worker(channel: Any, work: Callable[[Task], Outcome], task: Task) -> None:
     """The process of one run: one thread, so that no figure depends on how many runs there are at a time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
@@ -1965,6 +1967,16 @@ def worker(channel: Any, work: Callable[[Task], Outcome], task: Task) -> None:
         channel.send(error)
     except Exception as error:
         channel.send(ChallengeError(f"{task.model}: {type(error).__name__}: {error}", MACHINE_ERROR))
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold SIGINT and SIGTERM back until the block is left: what comes within a fork, Python reports and drops."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def end_with_parent() -> None:
@@ -1988,9 +2000,10 @@ def run_tasks(
                 task = waiting.pop(0)
                 receiver, sender = context.Pipe(duplex=False)
                 process = context.Process(target=worker, args=(sender, work, task), daemon=True)
-                process.start()
+                with signals_held() if hasattr(signal, "pthread_sigmask") else contextlib.nullcontext():
+                    process.start()
+                    running[receiver] = process, task
                 sender.close()
-                running[receiver] = process, task
             for receiver in multiprocessing.connection.wait(list(running)):
                 process, task = running[receiver]
                 try:

@@ -205,10 +205,10 @@ def write_files(contents: dict[Path, bytes | None]) -> None:
     Links are followed to their targets. Raises OSError, also for what is in the way and not a regular file.
     """
     ready: dict[Path, Path] = {}
-    targets = {path: path.resolve() for path in contents}
+    targets = {path: Path(os.path.realpath(path)) for path in contents}
     try:
         for path, content in contents.items():
-            if targets[path].exists() and not targets[path].is_file():
+            if targets[path].is_symlink() or (targets[path].exists() and not targets[path].is_file()):
                 raise OSError(0, "there is something that is not a regular file", str(path))
             if content is not None:
                 temporary = targets[path].with_name(f".{targets[path].name}.{os.getpid()}.tmp")
