@@ -24,7 +24,7 @@ class Plot(NamedTuple):
 # What a column of the table holds, by the field of a run that it shows.
 MEANINGS = {
     "parameters": "parameters, frozen ones too, a shared one once",
-    "test_accuracy": "share of all test images classified rightly, rounded down; with several seeds mean ± standard "
+    "test_accuracy": "fraction of all test images classified rightly, rounded down; with several seeds mean ± standard "
     "deviation",
     "train_seconds": "training time with shuffling and augmentation, without loading and scoring; with several "
     "seeds the median",

@@ -122,7 +122,7 @@ def per_class_accuracy(comparison: Comparison, theme: Theme = LIGHT) -> Figure |
     rows, labels = [], []
     for group in comparison.groups:
         per_run = [run["per_class_accuracy"] for run in group.runs if run["per_class_accuracy"]]
-        columns = [[share for share in column if share is not None] for column in zip(*per_run, strict=True)]
+        columns = [[value for value in column if value is not None] for column in zip(*per_run, strict=True)]
         if any(columns):
             rows.append([100 * sum(column) / len(column) if column else np.nan for column in columns])
             labels.append(group.label)
