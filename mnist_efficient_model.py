@@ -2031,6 +2031,40 @@ def usable_cores() -> int:
     return cores
 
 
+class Load:
+    """How busy other processes keep the cores that this one may use, from its making on. Linux only; 0 elsewhere."""
+
+    def __init__(self) -> None:
+        self.start = self.read()
+
+    def read(self) -> tuple[float, float, float]:
+        """Seconds: of the clock, of all processes on our cores, of this process."""
+        busy = 0.0
+        with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
+            ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+            for line in Path("/proc/stat").read_text().splitlines():
+                name, *ticks = line.split()
+                if name in ours:
+                    user, nice, system, _, _, irq, softirq = map(int, ticks[:7])
+                    busy += (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+        return time.perf_counter(), busy, time.process_time()
+
+    def others(self) -> float:
+        """The mean number of our cores that other processes kept busy."""
+        clock, busy, mine = (now - then for now, then in zip(self.read(), self.start, strict=True))
+        return max(0.0, busy - mine) / clock
+
+
+def choose_threads(others: float) -> int:
+    """Threads for one run: the cores that are free, and no more than PyTorch would take by itself, but at least one.
+
+    OpenMP's threads wait for each other by spinning, so that one thread too many costs far more than one too few: with
+    another run on the same two cores, two threads took eight times as long as one.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(torch.get_num_threads(), usable_cores(), round(cores - others)))
+
+
 class Results:
     """The files that one command leaves for one model: <name>.json grows run by run, <name>.pth is the first seed's.
 
@@ -2363,7 +2397,7 @@ def check_results_dir(folder: Path) -> None:
 
 def command(argv: Sequence[str]) -> int:
     """Do what the command line asks; returns the exit status. What is wrong is told before any waiting."""
-    arguments = parse_arguments(argv)
+    load, arguments = Load(), parse_arguments(argv)
     if arguments.list_models:
         print(list_models())
         return OK
@@ -2373,7 +2407,8 @@ def command(argv: Sequence[str]) -> int:
     config = recipe("efficient" if every else arguments.model, **given_settings(arguments))
     grid = parse_grid(arguments.sweep)
     pick_device(arguments.device)
-    if every or grid or arguments.seeds > 1:
+    several = every or grid or arguments.seeds > 1
+    if several:
         torch.set_num_threads(1)  # before the data is read: a process with running threads cannot be forked safely
     holdout = arguments.holdout if arguments.holdout is not None else 10_000 if grid else 0
     data = load_dataset(arguments.dataset, arguments.data_dir, holdout, arguments.test_on)
@@ -2382,6 +2417,8 @@ def command(argv: Sequence[str]) -> int:
         raise ChallengeError(f"--batch-size {largest:,}: there are only {images:,} images", USAGE)
     if not holdout or every or grid:
         check_results_dir(Path(arguments.results_dir))
+    if not several:
+        torch.set_num_threads(choose_threads(load.others()))
     typed = shlex.join(["python", "mnist_efficient_model.py", *argv])
     session = Session(data, arguments, typed, sys.stderr if arguments.json else sys.stdout)
     if every:

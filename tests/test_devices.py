@@ -1,0 +1,125 @@
+"""What can be known of accelerators without having one: nothing mixes devices, nothing waits within the loop."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import easy_digits
+from torch.utils._python_dispatch import TorchDispatchMode
+
+import mnist_efficient_model as challenge
+
+WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero", "aten.equal", "aten._to_copy")
+
+
+def a_split(n: int, device: str = "cpu") -> challenge.Split:
+    images, labels = easy_digits(n, 0)
+    return challenge.Split(torch.from_numpy(images), torch.from_numpy(labels).long()).to(device)
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operators that would wait for an accelerator: those that read a value, or move a tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if str(func).startswith(WAITS) and (not str(func).startswith("aten._to_copy") or "device" in kwargs):
+            self.count += 1
+        return func(*args, **kwargs)
+
+
+@pytest.mark.parametrize("name", challenge.MODELS)
+def test_every_model_trains_where_its_data_are_and_mixes_no_devices(name):
+    config = challenge.recipe(name, batch_size=8)
+    split, network = a_split(20, "meta"), challenge.build_model(name).to("meta")
+    optimizer = challenge.OPTIMIZERS[config.optimizer](network.parameters(), config.lr, config.weight_decay)
+    delivered = 0
+    for indices, inputs, labels in challenge.epoch_batches(split, config, torch.Generator()):
+        assert {indices.device.type, inputs.device.type, labels.device.type} == {"meta"}
+        logits = network(inputs)
+        torch.nn.functional.cross_entropy(logits, labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        assert logits.shape == (len(labels), 10) and logits.device.type == "meta"
+        delivered += len(labels)
+    assert delivered == 20
+
+
+def test_channels_last_is_for_the_cpu_alone():
+    images = torch.zeros(2, 1, 28, 28)
+    assert challenge.ChannelsLast()(images).stride()[1] == 1 and challenge.ChannelsLast()(images).stride()[3] == 1
+    elsewhere = images.to("meta")
+    assert challenge.ChannelsLast()(elsewhere) is elsewhere
+
+
+@pytest.mark.parametrize("optimizer", challenge.OPTIMIZERS)
+def test_the_loop_waits_for_the_device_only_at_the_25_points_of_the_curve(optimizer):
+    config = challenge.Config(batch_size=4, optimizer=optimizer)
+    network = challenge.build_model("efficient")
+    batches = list(challenge.epoch_batches(a_split(400), config, torch.Generator()))
+    with Waits() as waits:
+        epoch = challenge.train_one_epoch(network, batches, config, 400)
+    assert len(epoch.curve) == 25
+    assert waits.count <= 25 * 3 + 1, "finite, mean loss and accuracy at each point, and the count at the end"
+    assert waits.count >= 25 * 3, "the counter sees them"
+
+
+def test_batches_are_drawn_without_waiting():
+    split, config = a_split(400), challenge.Config(batch_size=4)
+    batches = challenge.epoch_batches(split, config, torch.Generator())
+    next(batches)  # what a seed draws is moved to the device at once, before the first batch
+    with Waits() as waits:
+        assert len(list(batches)) == 99
+    assert waits.count == 0
+
+
+def test_the_first_accelerator_that_is_there_is_taken_and_else_the_cpu(monkeypatch):
+    class Device:
+        def __init__(self, there: bool) -> None:
+            self.is_available = lambda: there
+
+    for there, taken in (({"cuda", "mps"}, "cuda"), ({"xpu", "mps"}, "xpu"), ({"mps"}, "mps"), (set(), "cpu")):
+        devices = {name: Device(name in there) for name in ("cuda", "xpu", "mps")}
+        monkeypatch.setattr(challenge, "DEVICES", {**devices, "cpu": None})
+        assert challenge.pick_device("auto").type == taken
+
+
+@pytest.mark.parametrize("others, threads", [(0.0, 4), (0.4, 4), (0.6, 3), (1.2, 3), (2.0, 2), (3.7, 1), (9.0, 1)])
+def test_a_run_takes_the_threads_that_are_free(monkeypatch, others, threads):
+    monkeypatch.setattr(challenge.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
+    monkeypatch.setattr(challenge, "usable_cores", lambda: 4)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    assert challenge.choose_threads(others) == threads
+
+
+def test_a_quota_and_the_users_own_number_bound_the_threads(monkeypatch):
+    monkeypatch.setattr(challenge.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    monkeypatch.setattr(challenge, "usable_cores", lambda: 3)
+    assert challenge.choose_threads(0.0) <= 3
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
+    assert challenge.choose_threads(0.0) == 2
+
+
+def test_the_load_of_others_does_not_count_ones_own(monkeypatch):
+    readings = iter([(100.0, 50.0, 7.0), (102.0, 54.0, 8.0)])  # in 2 s: 4 s of work on our cores, 1 s of it our own
+    monkeypatch.setattr(challenge.Load, "read", lambda _: next(readings))
+    assert challenge.Load().others() == pytest.approx(1.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/stat")
+def test_a_busy_process_on_our_cores_is_seen():
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+    try:
+        load = challenge.Load()
+        time.sleep(1)
+        assert load.others() > 0.3
+    finally:
+        busy.kill()
+        busy.wait()
