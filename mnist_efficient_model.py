@@ -72,6 +72,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
+from torch.utils._python_dispatch import TorchDispatchMode
 
 __version__ = "2.0.0"
 
@@ -1196,18 +1197,46 @@ def synchronize(device: torch.device) -> None:
 
 @torch.no_grad()
 def count_macs(model: nn.Module, image: Tensor) -> int:
-    """Multiply-accumulates of the forward pass of one image (1, 1, H, W): PyTorch's count of FLOPs, halved.
+    """Multiply-accumulates of the forward pass of one image (1, 1, H, W): those of MACS, and no other operator's.
 
-    PyTorch counts matrix products, convolutions and attention; the elementwise products of single-weight neurons
-    (``addcmul``) are added here, one each, and normalisation and activations are left out as it is usual.
+    ``torch.utils.flop_counter`` counts the same, but using it imports PyTorch's compiler, which takes a second.
     """
-    from torch.utils.flop_counter import FlopCounterMode
-
     model.eval()
-    elementwise = {torch.ops.aten.addcmul: lambda *_, out_shape, **__: 2 * math.prod(out_shape)}
-    with FlopCounterMode(display=False, custom_mapping=elementwise) as counter:
+    with MacCounter() as counter:
         model(image)
-    return counter.get_total_flops() // 2
+    return counter.macs
+
+
+MACS: dict[str, Callable[..., int]] = {  # operator -> its multiply-accumulates, from its result and its arguments
+    "mm": lambda result, a, b: result.numel() * a.shape[-1],
+    "bmm": lambda result, a, b: result.numel() * a.shape[-1],
+    "addmm": lambda result, bias, a, b: result.numel() * a.shape[-1],
+    "baddbmm": lambda result, bias, a, b: result.numel() * a.shape[-1],
+    "convolution": lambda result, x, weight, bias, stride, padding, dilation, transposed, *_: (
+        (x if transposed else result).numel() * weight[0].numel()
+    ),
+    "_scaled_dot_product_flash_attention_for_cpu": lambda result, q, k, v, *_: (
+        q[..., 0].numel() * k.shape[-2] * (q.shape[-1] + v.shape[-1])
+    ),
+    "mkldnn_rnn_layer": lambda result, x, w, u, *_: x[..., 0].numel() * (w.numel() + u.numel()),  # an LSTM on the CPU
+    "addcmul": lambda result, *_: result.numel(),  # single-weight neurons
+}
+
+
+class MacCounter(TorchDispatchMode):
+    """Adds up the multiply-accumulates of the operators that run inside it."""
+
+    macs = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else PyTorch imports its compiler before the first operator
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if count := MACS.get(func.overloadpacket.__name__):
+            self.macs += count(result, *args)
+        return result
 
 
 @torch.no_grad()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from conftest import easy_digits
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import mnist_efficient_model as challenge
 
@@ -118,6 +121,33 @@ class TestCounting:
         assert challenge.count_macs(challenge.build_model("mlp"), IMAGE) == 784 * 512 + 512 * 10
         convolutions = 16**2 * 9 * 8 + 8**2 * 9 * 8 * 16 + 4**2 * 9 * 16 * 32
         assert challenge.count_macs(challenge.build_model("efficient"), IMAGE) == convolutions + 32 * 64 + 64 * 10
+
+    LAYERS = {  # noqa: RUF012
+        "transposed": nn.ConvTranspose2d(1, 8, 3, stride=2, padding=1, output_padding=1),
+        "grouped": nn.Sequential(nn.Conv2d(1, 8, 3), nn.Conv2d(8, 16, 3, stride=2, groups=4, dilation=2, padding=1)),
+        "grouped transposed": nn.Sequential(nn.Conv2d(1, 8, 3), nn.ConvTranspose2d(8, 16, 3, groups=4)),
+        "conv1d": nn.Sequential(nn.Flatten(2), nn.Conv1d(1, 4, 5, stride=3)),
+        "conv3d": nn.Sequential(nn.Unflatten(1, (1, 1)), nn.Conv3d(1, 4, (1, 3, 3))),
+        "same": nn.Conv2d(1, 8, 5, padding="same"),
+        "bilinear": nn.Sequential(nn.Flatten(2), nn.Linear(784, 10)),
+    }
+
+    @pytest.mark.parametrize("what", [*challenge.MODELS, *LAYERS])
+    def test_macs_are_half_of_pytorchs_own_count_of_flops(self, what):
+        model = self.LAYERS[what] if what in self.LAYERS else challenge.build_model(what)
+        others = {
+            torch.ops.aten.addcmul: lambda *_, out_shape, **__: 2 * math.prod(out_shape),
+            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(
+                q, k, v
+            ),
+        }
+        with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=others) as counter:
+            model.eval()(IMAGE)
+        assert challenge.count_macs(model, IMAGE) == counter.get_total_flops() // 2 > 0
+
+    def test_macs_of_an_lstm_are_those_of_its_two_matrices_at_every_step(self):
+        lstm = challenge.RowReader(nn.LSTM(28, 64, batch_first=True))
+        assert challenge.count_macs(lstm, IMAGE) == 28 * (28 + 64) * 4 * 64 + 64 * 10
 
 
 class TestInferenceEnergy:
