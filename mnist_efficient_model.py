@@ -2094,37 +2094,6 @@ def choose_threads(others: float) -> int:
     return max(1, min(torch.get_num_threads(), usable_cores(), round(cores - others)))
 
 
-class Results:
-    """The files that one command leaves for one model: <name>.json grows run by run, <name>.pth is the first seed's.
-
-    Both change together. A checkpoint of an earlier command does not stay beside the runs of this one: where this
-    one's first seed fails, it is set aside as <name>.earlier.pth.
-    """
-
-    def __init__(self, folder: Path, name: str, tasks: int) -> None:
-        self.json, self.checkpoint = folder / f"{name}.json", folder / f"{name}.pth"
-        self.tasks, self.runs, self.saved = tasks, [], None
-
-    def add(self, run: Run, checkpoint: bytes | None) -> None:
-        self.runs = sorted([*self.runs, run], key=lambda each: each["seed"])
-        self.saved = checkpoint or self.saved
-        if not self.saved and self.checkpoint.exists():
-            os.replace(self.checkpoint, self.checkpoint.with_suffix(".earlier.pth"))
-        written = {self.checkpoint: checkpoint} if checkpoint else {}
-        write_files({**written, self.json: json.dumps(self.document(), indent=1) + "\n"})
-
-    def document(self) -> dict[str, Any]:
-        return self.runs[0] if self.tasks == 1 else {"runs": self.runs, "summary": summarise(self.runs)}
-
-
-def results_name(model: str) -> str:
-    """The name of a model's results; of a file it tells the folder too, by a digest."""
-    path, _, wanted = model.partition(".py")
-    if model in MODELS or model in FRONTIER:
-        return model
-    return "-".join([Path(path).name, *filter(None, [wanted[1:]]), file_digest(Path(path + ".py"))])
-
-
 @dataclass
 class Session:
     """What a command works with, from the data to the stream that it reports on."""
@@ -2163,8 +2132,50 @@ class Session:
             print(json.dumps(document))
 
 
+class Results:
+    """The runs of one model in one command, and the files that they leave unless the data is a hold-out.
+
+    <name>.json grows run by run, <name>.pth is the first seed's, and both change together. A checkpoint of an earlier
+    command does not stay beside the runs of this one: it is set aside as <name>.earlier.pth.
+    """
+
+    def __init__(self, session: Session, model: str) -> None:
+        name = results_name(model)
+        self.json, self.checkpoint = session.folder / f"{name}.json", session.folder / f"{name}.pth"
+        self.seeds, self.save = session.seeds, session.data.scored_on != "holdout"
+        self.runs: list[Run] = []
+        self.saved = False
+
+    def tasks(self, model: str, config: Config) -> list[Task]:
+        """A task for each seed; the first one's model is saved if it passes, not the luckiest."""
+        saved = {self.seeds[0]: self.checkpoint} if self.save else {}
+        return [Task(model, config, seed, saved.get(seed)) for seed in self.seeds]
+
+    def add(self, run: Run, checkpoint: bytes | None) -> None:
+        """Enter a run, and write the files anew."""
+        self.runs = sorted([*self.runs, run], key=lambda each: each["seed"])
+        if not self.save:
+            return
+        self.saved = self.saved or checkpoint is not None
+        if not self.saved and self.checkpoint.exists():
+            os.replace(self.checkpoint, self.checkpoint.with_suffix(".earlier.pth"))
+        written = {self.checkpoint: checkpoint} if checkpoint else {}
+        write_files({**written, self.json: json.dumps(self.document(), indent=1) + "\n"})
+
+    def document(self) -> dict[str, Any]:
+        return self.runs[0] if len(self.seeds) == 1 else {"runs": self.runs, "summary": summarise(self.runs)}
+
+
+def results_name(model: str) -> str:
+    """The name of a model's results; of a file it tells the folder too, by a digest."""
+    path, _, wanted = model.partition(".py")
+    if model in MODELS or model in FRONTIER:
+        return model
+    return "-".join([Path(path).name, *filter(None, [wanted[1:]]), file_digest(Path(path + ".py"))])
+
+
 def train_one(session: Session, config: Config) -> int:
-    """The main job: one model, one seed or several; of several the first is saved if it passes, not the luckiest."""
+    """The main job: one model, one seed or several."""
     name, arguments, data = session.arguments.model, session.arguments, session.data
     if not arguments.quiet:
         parameters = count_parameters(build_model(name))
@@ -2173,17 +2184,14 @@ def train_one(session: Session, config: Config) -> int:
         session.say(f"Model    {name}, {parameters:,} parameters: {under} {Limits.parameters:,}")
         session.say(f"Data     {data.name}, {sizes}")
         session.say(f"Device   {pick_device(arguments.device)}, seed {arguments.seed}\n")
-    results = Results(session.folder, results_name(name), arguments.seeds)
-    save = data.scored_on != "holdout"
-    tasks = [Task(name, config, s, results.checkpoint if save and s == arguments.seed else None) for s in session.seeds]
-    for _, outcome in session.outcomes(tasks):
+    results = Results(session, name)
+    for _, outcome in session.outcomes(results.tasks(name, config)):
         if isinstance(outcome, ChallengeError):
             raise outcome
-        done, checkpoint = outcome
-        results.add(done, checkpoint) if save else results.runs.append(done)
+        results.add(*outcome)
         single = arguments.seeds == 1 and not arguments.quiet
-        session.say(results_block(done, session.stream) if single else one_line(done, session.stream))
-    if len(tasks) > 1:
+        session.say(results_block(outcome[0], session.stream) if single else one_line(outcome[0], session.stream))
+    if arguments.seeds > 1:
         session.say(summary_line(results.runs))
     session.finish(results.document())
     return OK if all(done["passed"] for done in results.runs) else LIMIT_BROKEN
@@ -2193,21 +2201,15 @@ def train_all(session: Session) -> int:
     """Every registered model, or the frontier's: one that cannot run does not stop the others."""
     models = FRONTIER if session.arguments.model == "frontier" else MODELS
     changes = given_settings(session.arguments)
-    results = {name: Results(session.folder, results_name(name), session.arguments.seeds) for name in models}
-    save, failures = session.data.scored_on != "holdout", {}
-    tasks = [
-        Task(name, recipe(name, **changes), s, results[name].checkpoint if save and s == session.seeds[0] else None)
-        for name in longest_first(models)
-        for s in session.seeds
-    ]
+    results, failures = {name: Results(session, name) for name in models}, {}
+    tasks = [task for name in longest_first(models) for task in results[name].tasks(name, recipe(name, **changes))]
     for i, (task, outcome) in enumerate(session.outcomes(tasks), 1):
         if isinstance(outcome, ChallengeError):
             failures[task.model] = str(outcome)
+            line = f"{task.model}: {outcome}"
         else:
             results[task.model].add(*outcome)
-        line = (
-            f"{task.model}: {outcome}" if isinstance(outcome, ChallengeError) else one_line(outcome[0], session.stream)
-        )
+            line = one_line(outcome[0], session.stream)
         session.say(f"[{i}/{len(tasks)}] {line}")
     runs = [run for each in results.values() for run in each.runs]
     document = comparison(session, models, runs, failures)

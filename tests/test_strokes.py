@@ -19,6 +19,8 @@ ROOT = Path(strokes.__file__).resolve().parent.parent
 IMAGE_FILE = strokes.FILES["train"][0]
 DIGEST = "32d86d66bae7b0712a53e9e6ec85ad80f83f96dfc71e0efe75ea9dff1d2762f5"
 
+IDX_FILES = [file for files in challenge.IDX_FILES.values() for file in files]
+
 
 @pytest.fixture(scope="module")
 def drawn() -> tuple[np.ndarray, np.ndarray]:
@@ -112,10 +114,10 @@ class TestCache:
 
     def test_is_idx_files_that_the_script_reads(self, tmp_path, small):
         (images, labels), _ = strokes.load(tmp_path)
-        split = challenge.read_split(tmp_path, challenge.IDX_FILES[:2], {})
+        split = challenge.Split(*(challenge.read_idx(tmp_path / file) for file in challenge.IDX_FILES["train"]))
         assert torch.equal(split.images, torch.from_numpy(images))
         assert torch.equal(split.labels, torch.from_numpy(labels).long())
-        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*challenge.IDX_FILES, strokes.STAMP])
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*IDX_FILES, strokes.STAMP])
 
     def test_of_another_version_is_drawn_anew(self, tmp_path, small, monkeypatch):
         strokes.load(tmp_path)
@@ -124,7 +126,7 @@ class TestCache:
         (images, _), _ = strokes.load(tmp_path)
         assert images.all() and strokes.read_cache(tmp_path)[0][0].all()
 
-    @pytest.mark.parametrize("file", [*challenge.IDX_FILES, strokes.STAMP])
+    @pytest.mark.parametrize("file", [*IDX_FILES, strokes.STAMP])
     @pytest.mark.parametrize("harm", ["gone", "cut short"])
     def test_with_a_file_missing_or_cut_short_is_drawn_anew(self, tmp_path, small, file, harm):
         whole = strokes.load(tmp_path)
@@ -159,7 +161,7 @@ class TestCache:
         arguments = [sys.executable, "-c", program, str(tmp_path)]
         runs = [subprocess.Popen(arguments, cwd=ROOT, stderr=subprocess.PIPE) for _ in range(2)]
         assert [(run.communicate()[1], run.returncode) for run in runs] == [(b"", 0)] * 2
-        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*challenge.IDX_FILES, strokes.STAMP])
+        assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*IDX_FILES, strokes.STAMP])
 
     def test_in_a_forbidden_place_is_done_without(self, tmp_path, small):
         (tmp_path / "file").write_text("not a folder")
