@@ -49,7 +49,7 @@ import torch
 
 import mnist_efficient_model as challenge
 import sandbox
-from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, percent, positive, write_file
+from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, argument, percent, write_file
 
 HERE = Path(__file__).resolve().parent
 AUTOGRADER = Path("/autograder")  # Gradescope's folder
@@ -893,22 +893,28 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("grades"), metavar="DIR", help="where the gradebook goes (default: grades/)")
     add(
         "--seeds",
-        type=positive(int),
+        type=argument(int, 1),
         default=3,
         metavar="K",
         help="runs per submission, judged on the median (default: 3)",
     )
-    add("--seed", type=positive(int, zero=True), default=0, metavar="N", help="the first seed (default: 0)")
-    add("--jobs", type=positive(int), default=1, metavar="N", help="submissions graded side by side (default: 1)")
-    add("--max-parameters", type=positive(int), default=limits.parameters, metavar="N",
+    add("--seed", type=argument(int, 0), default=0, metavar="N", help="the first seed (default: 0)")
+    add("--jobs", type=argument(int, 1), default=1, metavar="N", help="submissions graded side by side (default: 1)")
+    add("--max-parameters", type=argument(int, 1), default=limits.parameters, metavar="N",
         help=f"fewer than this (default: {limits.parameters})")  # fmt: skip
     add("--min-accuracy", type=share, default=limits.accuracy, metavar="X", help=f"default: {limits.accuracy}")
     add("--rubric", metavar="FILE.toml", help="how points are given (default: 10 runs, 30 parameters, 60 accuracy)")
     add("--model-name", metavar="NAME", help="the class or function to take when a file has several")
     add("--dataset", default="mnist", choices=tuple(challenge.DATASETS), help="default: mnist")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
-    add("--timeout", type=positive(float), default=300.0, metavar="S", help="seconds for each epoch (default: 300)")
-    add("--memory", type=positive(int), default=2048, metavar="MB", help="memory for each child (default: 2048)")
+    add(
+        "--timeout",
+        type=argument(float, 0.001),
+        default=300.0,
+        metavar="S",
+        help="seconds for each epoch (default: 300)",
+    )
+    add("--memory", type=argument(int, 1), default=2048, metavar="MB", help="memory for each child (default: 2048)")
     add("--gradescope", type=Path, metavar="OUT.zip", help="write the autograder with these settings, grade nothing")
     add("--version", action="version", version=f"%(prog)s {challenge.__version__}")
     return parser.parse_args(argv)
@@ -916,7 +922,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def share(text: str) -> float:
     """An argparse type: a share from 0 to 1."""
-    value = positive(float, zero=True)(text)
+    value = argument(float, 0)(text)
     if value > 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a share from 0 to 1")
     return value

@@ -47,6 +47,7 @@ import multiprocessing
 import os
 import pickle
 import platform
+import re
 import shlex
 import socket
 import stat
@@ -66,8 +67,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-import numpy as np
-import torch
+try:
+    import numpy as np
+    import torch
+except ImportError as missing:
+    if __name__ != "__main__":
+        raise
+    print(f"mnist_efficient_model.py: error: {missing}: pip install torch torchvision numpy", file=sys.stderr)
+    sys.exit(4)
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.adamw import adamw
@@ -120,6 +127,15 @@ class Range:
         return f"{start} to {self.high:g}" if self.high < math.inf else f"{start}{'' if self.exclusive else ' on'}"
 
 
+def number(value: Any, kind: type[int] | type[float], allowed: Range) -> int | float:
+    """A number, or the text of one, as its type; raises ValueError that says what it must be."""
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        parsed = kind(value)
+        if not isinstance(value, bool) and (isinstance(value, str) or parsed == value) and parsed in allowed:
+            return parsed
+    raise ValueError(f"{str(value)[:40]!r} is not {'a whole number' if kind is int else 'a number'} {allowed}")
+
+
 def setting(default: Any, allowed: Range | tuple[str, ...]) -> Any:
     """A Config field with the values that it may take."""
     return field(default=default, metadata={"allowed": allowed})
@@ -145,7 +161,7 @@ class Config:
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             if (value := getattr(self, name)) is not None or name != "lr":
-                self.check(name, value)
+                object.__setattr__(self, name, self.check(name, value))
 
     @classmethod
     def check(cls, name: str, value: Any) -> Any:
@@ -157,12 +173,10 @@ class Config:
             if value not in allowed:
                 raise ChallengeError(f"{name}: {value!r} is none of {', '.join(allowed)}", USAGE)
             return value
-        kind, noun = (int, "a whole number") if isinstance(default, int) else (float, "a number")
-        with contextlib.suppress(ValueError, TypeError, OverflowError):
-            number = kind(value)
-            if not isinstance(value, bool) and (isinstance(value, str) or number == value) and number in allowed:
-                return number
-        raise ChallengeError(f"{name}: {value!r} is not {noun} {allowed}", USAGE)
+        try:
+            return number(value, int if isinstance(default, int) else float, allowed)
+        except ValueError as error:
+            raise ChallengeError(f"{name}: {error}", USAGE) from error
 
 
 # --- The network: the function's name is the model's name -------------------------------------------------------------
@@ -526,14 +540,12 @@ def run(
     ``model`` is a name, a builder or an nn.Module class. ``config`` defaults to its own recipe. Raises ChallengeError:
     2 for an unknown model, 3 when the model cannot be built or run.
     """
-    device, config = torch.device(device), config or recipe(model)
+    device, config = pick_device(device), config or recipe(model)
     train, test = data.train.to(device), data.test.to(device)
-    on_accelerator = [device] if device.type == "cuda" else []
-    deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    with torch.random.fork_rng(on_accelerator), deterministic, model_errors(model_name(model)):
+    with usual_state(device), model_errors(model_name(model)):
         torch.manual_seed(seed)
         network = build_model(model).to(device)
-        check_output(network, device)
+        check_model(network, device)
         batches = epoch_batches(train, config, torch.Generator().manual_seed(seed))
         with EnergyMeter() as energy:
             epoch = train_one_epoch(network, batches, config, len(train.labels), on_progress)
@@ -550,6 +562,20 @@ def run(
         accuracy_per_second=scores.accuracy and scores.accuracy / epoch.seconds,
     )  # fmt: skip
     return judge(result, limits), network
+
+
+@contextlib.contextmanager
+def usual_state(device: torch.device) -> Iterator[None]:
+    """PyTorch's state as a run needs it, whatever a notebook or a model's file has set; left as it was."""
+    dtype = torch.get_default_dtype()
+    deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+    chance = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    try:
+        torch.set_default_dtype(torch.float32)
+        with chance, deterministic, torch.inference_mode(False), torch.enable_grad():
+            yield
+    finally:
+        torch.set_default_dtype(dtype)
 
 
 def recipe(model: str | Callable[[], nn.Module], **changes: Any) -> Config:
@@ -1388,7 +1414,9 @@ def read_idx(path: Path, md5: str | None = None) -> Tensor:
     if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8:  # 8: unsigned byte
         raise ChallengeError(f"{path} is not an IDX file of bytes: {cure}", MACHINE_ERROR)
     start = 4 + 4 * raw[3]  # raw[3]: the number of dimensions
-    shape = np.frombuffer(raw, ">i4", raw[3], 4).tolist() if len(raw) >= start else [-1]
+    shape = np.frombuffer(raw, ">u4", raw[3], 4).tolist() if len(raw) >= start else [0]
+    if not math.prod(shape):
+        raise ChallengeError(f"{path} holds nothing: {cure}", MACHINE_ERROR)
     if len(raw) != start + math.prod(shape):
         raise ChallengeError(f"{path} is truncated or has the wrong length ({len(raw):,} bytes): {cure}", MACHINE_ERROR)
     if md5 and hashlib.md5(raw, usedforsecurity=False).hexdigest() != md5:
@@ -1496,14 +1524,14 @@ def load_dataset(
     Raises ChallengeError with status 2 for an unknown name or an impossible hold-out and 4 for missing or bad data.
     """
     data_dir = Path(data_dir or default_data_dir())
-    for wanted in (name, test_on or name):
-        if wanted not in ("auto", *DATASETS):
-            raise ChallengeError(f"unknown dataset {wanted!r}: choose from auto, {', '.join(DATASETS)}", USAGE)
+    for wanted, known in ((name, ("auto", *DATASETS)), (test_on or "mnist", tuple(DATASETS))):
+        if wanted not in known:
+            raise ChallengeError(f"unknown dataset {wanted!r}: choose from {', '.join(known)}", USAGE)
     name = choose_dataset(data_dir) if name == "auto" else name
     if holdout:
         (train,) = read_dataset(name, data_dir, "train")
         cut = len(train.labels) - holdout
-        if cut <= 0 or test_on:
+        if not isinstance(holdout, int) or not 0 < cut < len(train.labels) or test_on:
             reason = "goes without --test-on" if test_on else f"must leave some of the {len(train.labels):,} images"
             raise ChallengeError(f"--holdout {holdout}: {reason}", USAGE)
         return Dataset(name, Split(*(t[:cut] for t in train)), Split(*(t[cut:] for t in train)), "holdout")
@@ -1521,54 +1549,42 @@ FILE_OVERRIDES = {"lr": 0.012, "batch_size": 64}
 RECIPE_KEYS = ("batch_size", "lr", "optimizer", "weight_decay", "label_smoothing")  # what a file's RECIPE may set
 
 
-class Borrowed:
-    """A stream for a model's own prints, which it cannot close."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-    def close(self) -> None:
-        raise ValueError("it closed a standard stream")
-
-
 @contextlib.contextmanager
 def model_errors(name: str) -> Iterator[None]:
-    """Turn whatever a model raises while it is built or run, exits included, into one line with exit status 3.
-
-    What it prints goes to stderr, so that stdout holds nothing but results.
-    """
-
-    def leave(status: int = 0) -> None:  # os._exit(0) would look like a model that passed
-        raise SystemExit(status)
-
-    stream = sys.stderr if isinstance(sys.stderr, Borrowed) else Borrowed(sys.stderr)
-    os_exit, os._exit = os._exit, leave
+    """Turn whatever a model raises while it is built or run, exits included, into one line with exit status 3."""
+    process = os.getpid()
     try:
-        with contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
-            yield
+        yield
     except (ChallengeError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        if isinstance(error, SystemExit):
-            reason = f"it ended the program ({reason})"
+        reason = (
+            f"it ended the program ({one_sentence(error)})" if isinstance(error, SystemExit) else one_sentence(error)
+        )
         raise ChallengeError(f"model {name!r} could not be built or run: {reason}", MODEL_ERROR) from error
     finally:
-        os._exit = os_exit
+        if os.getpid() != process:  # it forked, and both would go on
+            hard_exit(MODEL_ERROR)
+
+
+def one_sentence(error: BaseException) -> str:
+    """An exception in one line of at most 500 characters; its own text may be anything, or fail itself."""
+    try:
+        return " ".join(f"{type(error).__name__}: {error}".split())[:500]
+    except Exception:
+        return type(error).__name__
 
 
 @contextlib.contextmanager
 def import_path(folder: Path) -> Iterator[None]:
-    """Let a model's file import the modules beside it."""
+    """Let a model's file import the modules beside it; it leaves neither another path nor another current folder."""
+    path, here = sys.path[:], os.getcwd()
     sys.path.insert(0, str(folder))
     try:
         yield
     finally:
-        with contextlib.suppress(ValueError):  # the file may have taken it out itself
-            sys.path.remove(str(folder))
+        sys.path[:] = path
+        os.chdir(here)
 
 
 @cache
@@ -1616,6 +1632,15 @@ def check_output(model: nn.Module, device: torch.device) -> None:
         raise ValueError(f"two images give {shape}, where the shape must be (2, {CLASSES})")
 
 
+def check_model(model: nn.Module, device: torch.device) -> None:
+    """Raise ValueError for what cannot be trained, saved or scored; see check_output."""
+    if not any(p.requires_grad for p in model.parameters()):
+        raise ValueError("it has no parameter to train")
+    if others := [key for key, value in model.state_dict().items() if not isinstance(value, Tensor)]:
+        raise ValueError(f"its state_dict holds {others[0]!r}, which is no tensor and cannot be saved")
+    check_output(model, device)
+
+
 def choose_model(module: types.ModuleType, wanted: str | None = None) -> tuple[str, Callable[[], nn.Module]]:
     """The model in a module: the one ``wanted`` by name, else ``build_model``, else the one class that reads digits.
 
@@ -1642,12 +1667,12 @@ def choose_model(module: types.ModuleType, wanted: str | None = None) -> tuple[s
             try:
                 models[name] = trial(build)
             except Exception as error:  # a building block of the real model: it wants arguments or another input
-                reasons.append(f"{name}: {' '.join(str(error).split()) or type(error).__name__}")
+                reasons.append(f"{name}: {one_sentence(error)}")
         if remaining := [name for name in models if not serves_another(name, models)]:
             if len(remaining) > 1:
                 raise ChallengeError(f"{file} has {', '.join(remaining)}: name one, as in {file}:NAME", MODEL_ERROR)
             return remaining[0], builders[remaining[0]]
-    why = f" ({'; '.join(dict.fromkeys(reasons))})" if reasons else ""
+    why = f" ({'; '.join(list(dict.fromkeys(reasons))[:3])})" if reasons else ""
     raise ChallengeError(f"{file} has no model that reads digits{why}: name one, as in {file}:NAME", MODEL_ERROR)
 
 
@@ -1684,19 +1709,28 @@ def find_model(model: str | Callable[[], nn.Module]) -> ModelSpec:
     for known in (MODELS, FRONTIER):
         if model in known:
             return known[model]
-    path, _, wanted = model.partition(".py")
-    if not model.endswith(".py") and not wanted.startswith(":"):
+    if not (named := split_file(model)):
         near = difflib.get_close_matches(model, MODELS, n=3, cutoff=0.4)
         hint = f"did you mean {' or '.join(near)}?" if near else "see --list-models"
         raise ChallengeError(f"unknown model {model!r}: {hint}", USAGE)
-    file = Path(path + ".py").resolve()
-    if not file.is_file():
-        raise ChallengeError(f"no model file {path}.py", USAGE)
+    path, wanted = named
+    try:
+        file = path.resolve() if path.is_file() else None
+    except (OSError, ValueError):  # a name that no file can have
+        file = None
+    if not file:
+        raise ChallengeError(f"no model file {path}", USAGE)
     with model_errors(model):
         module = import_file(file)
         with import_path(file.parent):
-            _, build = choose_model(module, wanted[1:] or None)
+            _, build = choose_model(module, wanted)
         return ModelSpec(build, override(FILE_OVERRIDES, read_recipe(getattr(module, "RECIPE", {}))))
+
+
+def split_file(model: str) -> tuple[Path, str | None] | None:
+    """``path/file.py[:NAME]`` as the path and NAME; None for what is not of this form."""
+    found = re.fullmatch(r"(.+\.py)(?::([^:/]*))?", model, re.DOTALL)
+    return (Path(found[1]), found[2] or None) if found else None
 
 
 def model_name(model: str | Callable[[], nn.Module]) -> str:
@@ -1709,8 +1743,8 @@ def build_model(model: str | Callable[[], nn.Module]) -> nn.Module:
     Raises ChallengeError: 2 for an unknown name, with the nearest ones, and 3 when building it fails.
     """
     spec, name = find_model(model), model_name(model)
-    folder = Path(name.partition(".py")[0]).resolve().parent  # of a file; a builder may import what lies beside it
-    with model_errors(name), import_path(folder) if ".py" in name else contextlib.nullcontext():
+    named = split_file(name)  # a builder may import what lies beside its file
+    with model_errors(name), import_path(named[0].resolve().parent) if named else contextlib.nullcontext():
         network = spec.build()
         if not isinstance(network, nn.Module):
             raise TypeError(f"it gives {type(network).__name__}, which is no nn.Module")
@@ -1785,7 +1819,7 @@ def load_checkpoint(path: str | Path, model_file: str | None = None) -> tuple[nn
         what = "carries code, which is never run" if unsafe else "is damaged or no checkpoint"
         raise ChallengeError(f"{path} {what}: train again to make a new one", MODEL_ERROR) from error
     parts = {"model": str, "state_dict": dict, "limits": dict, "result": dict, "versions": dict}
-    if not isinstance(checkpoint, dict) or checkpoint.get("format") != 1:
+    if not isinstance(checkpoint, dict) or repr(checkpoint.get("format")) != "1":
         raise ChallengeError(f"{path} is not a checkpoint of this script (format 1)", MODEL_ERROR)
     if missing := [key for key, kind in parts.items() if not isinstance(checkpoint.get(key), kind)]:
         raise ChallengeError(f"{path} is not a whole checkpoint: {', '.join(missing)} is missing or wrong", MODEL_ERROR)
@@ -1992,11 +2026,15 @@ def worker(channel: Any, work: Callable[[Task], Outcome], task: Task) -> None:
     threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        channel.send(work(task))
+        with contained():
+            outcome = work(task)
     except ChallengeError as error:
-        channel.send(error)
+        outcome = error
     except Exception as error:
-        channel.send(ChallengeError(f"{task.model}: {type(error).__name__}: {error}", MACHINE_ERROR))
+        outcome = ChallengeError(f"{task.model}: {one_sentence(error)}", MACHINE_ERROR)
+    channel.send(outcome)
+    channel.close()
+    hard_exit(OK)  # threads and exit functions of a model's code have no say
 
 
 @contextlib.contextmanager
@@ -2101,7 +2139,11 @@ class Session:
     data: Dataset
     arguments: argparse.Namespace
     command: str  # as it was typed
-    stream: TextIO
+    stdout: TextIO
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr if self.arguments.json else self.stdout
 
     @property
     def folder(self) -> Path:
@@ -2129,7 +2171,7 @@ class Session:
         if self.data.note:
             self.say(f"Note: {self.data.note}")
         if self.arguments.json:
-            print(json.dumps(document))
+            print(json.dumps(document), file=self.stdout)
 
 
 class Results:
@@ -2168,10 +2210,10 @@ class Results:
 
 def results_name(model: str) -> str:
     """The name of a model's results; of a file it tells the folder too, by a digest."""
-    path, _, wanted = model.partition(".py")
     if model in MODELS or model in FRONTIER:
         return model
-    return "-".join([Path(path).name, *filter(None, [wanted[1:]]), file_digest(Path(path + ".py"))])
+    path, wanted = split_file(model)
+    return "-".join([path.stem, *filter(None, [wanted]), file_digest(path)])
 
 
 def train_one(session: Session, config: Config) -> int:
@@ -2272,7 +2314,9 @@ def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:
         if key not in Config.__dataclass_fields__ or not values:
             keys = ", ".join(Config.__dataclass_fields__)
             raise ChallengeError(f"--sweep {each}: expected KEY=V1,V2,... with KEY one of {keys}", USAGE)
-        grid[key] = [Config.check(key, value) for value in values.split(",")]
+        if key in grid:
+            raise ChallengeError(f"--sweep {each}: {key} is given twice; put all its values into one", USAGE)
+        grid[key] = list(dict.fromkeys(Config.check(key, value) for value in values.split(",")))
     return grid
 
 
@@ -2323,18 +2367,14 @@ class Parser(argparse.ArgumentParser):
         raise ChallengeError(f"{message} (see --help)", USAGE)
 
 
-def positive(kind: type[int] | type[float], zero: bool = False) -> Callable[[str], int | float]:
-    """An argparse type: a finite number above zero, or from zero on; whole ones have at most 18 digits."""
+def argument(kind: type[int] | type[float], low: float, high: float = math.inf) -> Callable[[str], int | float]:
+    """An argparse type: a number from ``low`` to ``high``."""
 
     def parse(text: str) -> int | float:
         try:
-            value = kind(text)
-        except ValueError:
-            value = kind(-1)
-        if not (value > 0 or (zero and value == 0)) or value == math.inf or (kind is int and value >= 10**18):
-            noun = "a whole number" if kind is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text[:40]!r} is not {noun} {'from 0 on' if zero else 'above 0'}")
-        return value
+            return number(text, kind, Range(low, high))
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
 
     return parse
 
@@ -2378,13 +2418,20 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="auto: mnist if on disk or downloadable, else strokes, which need none (default: auto)")  # fmt: skip
     add("--test-on", choices=tuple(DATASETS), help="score on the test set of another dataset than the one trained on")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
-    add("--seed", type=positive(int, zero=True), default=0, metavar="N", help="of weights, order, warps (default: 0)")
-    add("--seeds", type=positive(int), default=1, metavar="K", help="K runs, from --seed on")
-    add("--jobs", type=positive(int), metavar="J", help="several runs: J at a time (default: one for each usable core)")
+    add(
+        "--seed", type=argument(int, 0, 2**63 - 1), default=0, metavar="N", help="of weights, order, warps (default: 0)"
+    )
+    add("--seeds", type=argument(int, 1, 10_000), default=1, metavar="K", help="K runs, from --seed on")
+    add(
+        "--jobs",
+        type=argument(int, 1),
+        metavar="J",
+        help="several runs: J at a time (default: one for each usable core)",
+    )
     add("--device", default="auto", choices=("auto", *DEVICES), help="default: an accelerator if there is one")
     for name, (metavar, text) in SETTINGS.items():
         add(f"--{name.replace('_', '-')}", type=config_field(name), metavar=metavar, help=text)
-    add("--holdout", type=positive(int, zero=True), metavar="N",
+    add("--holdout", type=argument(int, 0), metavar="N",
         help="train on all but the last N training images, score on those, save nothing: for tuning")  # fmt: skip
     add("--sweep", action="append", default=[], metavar="KEY=V1,V2,...",
         help="repeatable: try a grid of settings, on a hold-out of 10,000 unless --holdout says otherwise")  # fmt: skip
@@ -2399,12 +2446,14 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
 DEVICES = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps, "cpu": None}  # the preferred ones first
 
 
-def pick_device(name: str) -> torch.device:
+def pick_device(device: str | torch.device) -> torch.device:
     """The device of that name, or for ``auto`` the first of DEVICES; ChallengeError (status 4) if it is not there."""
-    available = [device for device, module in DEVICES.items() if module is None or module.is_available()]
-    if name != "auto" and name not in available:
-        raise ChallengeError(f"--device {name}: not available here (available: {', '.join(available)})", MACHINE_ERROR)
-    return torch.device(available[0] if name == "auto" else name)
+    available = [kind for kind, module in DEVICES.items() if module is None or module.is_available()]
+    if device == "auto":
+        return torch.device(available[0])
+    if str(device).partition(":")[0] not in available:
+        raise ChallengeError(f"device {device}: not available here (available: {', '.join(available)})", MACHINE_ERROR)
+    return torch.device(device)
 
 
 def list_models() -> str:
@@ -2423,14 +2472,14 @@ def check_results_dir(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise OSError(0, "it is a file, and results need a folder: choose another --results-dir", str(folder))
     write_file(folder / ".writable", "")
-    (folder / ".writable").unlink()
+    (folder / ".writable").unlink(missing_ok=True)
 
 
-def command(argv: Sequence[str]) -> int:
+def command(arguments: argparse.Namespace, typed: str, stdout: TextIO) -> int:
     """Do what the command line asks; returns the exit status. What is wrong is told before any waiting."""
-    load, arguments = Load(), parse_arguments(argv)
+    load = Load()
     if arguments.list_models:
-        print(list_models())
+        print(list_models(), file=stdout)
         return OK
     every = arguments.model in ("all", "frontier")
     if every and arguments.sweep:
@@ -2450,8 +2499,7 @@ def command(argv: Sequence[str]) -> int:
         check_results_dir(Path(arguments.results_dir))
     if not several:
         torch.set_num_threads(choose_threads(load.others()))
-    typed = shlex.join(["python", "mnist_efficient_model.py", *argv])
-    session = Session(data, arguments, typed, sys.stderr if arguments.json else sys.stdout)
+    session = Session(data, arguments, typed, stdout)
     if every:
         return train_all(session)
     return sweep(session, config, grid) if grid else train_one(session, config)
@@ -2460,6 +2508,41 @@ def command(argv: Sequence[str]) -> int:
 def tell(message: str) -> None:
     """A line on stderr."""
     print(message, file=sys.stderr, flush=True)
+
+
+hard_exit = os._exit  # as it is before any model's code runs
+
+
+class Borrowed:
+    """A stream for a model's own prints, which it cannot close."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+    def close(self) -> None:
+        raise ValueError("it closed a standard stream")
+
+
+@contextlib.contextmanager
+def contained() -> Iterator[TextIO]:
+    """While a command runs, a model's code prints to stderr, closes no standard stream and cannot end the program.
+
+    Yields the real standard output, so that it holds nothing but results.
+    """
+
+    def leave(status: int = 0) -> None:  # os._exit(0) would look like a model that passed
+        raise SystemExit(status)
+
+    before = sys.stdout, sys.stderr, os._exit
+    sys.stdout = sys.stderr = Borrowed(sys.stderr)
+    os._exit = leave
+    try:
+        yield before[0]
+    finally:
+        sys.stdout, sys.stderr, os._exit = before
 
 
 class Terminated(KeyboardInterrupt):
@@ -2472,13 +2555,16 @@ def terminate(*_: object) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of raising."""
-    nowhere = open(os.devnull, "w")  # noqa: SIM115  # for streams that were closed before Python started
-    sys.stdout, sys.stderr = sys.stdout or nowhere, sys.stderr or nowhere
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed before Python started
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name is no reason to fail
     try:
-        return command(sys.argv[1:] if argv is None else argv)
+        argv = sys.argv[1:] if argv is None else argv
+        arguments = parse_arguments(argv)
+        with contained() as stdout:
+            return command(arguments, shlex.join(["python", "mnist_efficient_model.py", *argv]), stdout)
     except ChallengeError as error:
         message, status = str(error), error.status
     except BrokenPipeError:
@@ -2489,11 +2575,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt as error:
         tell("\ninterrupted: nothing was left half-written")
         return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
-    tell(f"mnist_efficient_model.py: error: {message}")
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)  # names may hold anything
+    tell(f"mnist_efficient_model.py: error: {shown}")
     return status
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, terminate)
-    sys.exit(main())
+    exit_status = main()
+    for standard_stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            standard_stream.flush()
+    hard_exit(exit_status)  # threads and exit functions of a model's code have no say

@@ -64,7 +64,7 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
         help="the file that defines a model which is not the script's: it is executed, so trust it")  # fmt: skip
     add("--data-dir", metavar="DIR", help="where the data is (default: $MNIST_DATA_DIR, else data/)")
     arguments = parser.parse_args(argv)
-    if arguments.model_file and ".py" not in arguments.model_file:
+    if arguments.model_file and not challenge.split_file(arguments.model_file):
         parser.error(f"--model-file {arguments.model_file}: it takes FILE.py or FILE.py:NAME")
     checkpoint = Path(arguments.checkpoint)
     for option, ending in ENDINGS.items():

@@ -20,7 +20,7 @@ def files_read(checkpoint: str, model_file: str | None, data_dir: str | None) ->
     data = Path(data_dir or challenge.default_data_dir())
     yield Path(checkpoint)
     if model_file:
-        yield Path(model_file.partition(".py")[0] + ".py")
+        yield challenge.split_file(model_file)[0]
     yield from (Path(challenge.__file__), challenge.STROKES, *HERE.iterdir(), *(data / "strokes").glob("*"))
     for folder in filter(None, challenge.DATASETS.values()):
         yield from (data / folder / "raw").glob("*")

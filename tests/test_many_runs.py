@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import io
 import json
@@ -88,7 +89,7 @@ class TestAll:
         (folder / "report.html").unlink()
         (folder / "comparison.json").write_text("{}")
         stream = io.StringIO()
-        session = challenge.Session(None, type("Arguments", (), {"results_dir": str(folder)}), "", stream)
+        session = challenge.Session(None, argparse.Namespace(results_dir=str(folder), json=False), "", stream)
         challenge.draw_report(session)
         assert "report: error:" in stream.getvalue() and (folder / "comparison.csv").exists()
 

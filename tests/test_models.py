@@ -262,7 +262,7 @@ class TestAnybodysFile:
         [
             ("3", "must be a dictionary"),
             ("{'epochs': 5}", "'epochs' cannot be set, only batch_size"),
-            ("{'lr': -1}", "RECIPE: lr: -1 is not a number above 0"),
+            ("{'lr': -1}", "RECIPE: lr: '-1' is not a number above 0"),
             ("{'label_smoothing': 2}", "from 0 to 1"),
             ("{'batch_size': 2.5}", "not a whole number"),
             ("{'optimizer': 'lion'}", "none of adamw, sgd"),

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
+import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -98,6 +101,50 @@ class TestAModelsFile:
         assert words in err
         assert not (tmp_path / "results").exists() or not list((tmp_path / "results").iterdir())
 
+    @pytest.mark.parametrize(
+        "text",
+        ["import atexit, os; atexit.register(lambda: os._exit(0))\n" + NET.format(12),
+         "import threading, time; threading.Thread(target=time.sleep, args=(1000,)).start()\n" + NET.format(12)],
+        ids=["an exit function", "a thread"],
+    )  # fmt: skip
+    def test_that_leaves_something_for_the_end_changes_no_exit_status(self, run, tmp_path, text):
+        (tmp_path / "q.py").write_text(text)
+        assert "(2, 12)" in one_line(run("--model", tmp_path / "q.py", "--quiet"), 3)
+
+    @pytest.mark.parametrize(
+        "text, words",
+        [
+            ("class E(Exception):\n    def __str__(self):\n        raise ValueError\nraise E\n", ": E"),
+            ("raise Exception('y' * 3_000_000)\n", "yyy"),
+            ("raise Exception('\x1b[2J\x1b]0;owned\x07')\n", r"\x1b[2J"),
+            (HEAD + "def build_model():\n    return nn.Flatten()\n", "no parameter to train"),
+            (NET.format(10) + "    def get_extra_state(self):\n        return {}\n", "'_extra_state'"),
+        ],
+    )
+    def test_says_what_is_wrong_in_one_line_whatever_it_raises(self, command, arguments, tmp_path, text, words):
+        (tmp_path / "q.py").write_text(text)
+        status, _, err = command(*arguments, "--model", f"{tmp_path / 'q.py'}")
+        assert status == 3 and words in err and len(err.splitlines()) == 1 and len(err) < 1000
+        assert all(character.isprintable() for character in err.rstrip("\n"))
+
+    @pytest.mark.parametrize("path", ["my.pyproj/net.py", "net.pytorch.py", "random.py", "two\nlines.py"])
+    def test_may_be_called_anything_and_change_anything(self, command, arguments, tmp_path, path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        changes = "os.chdir('/'); sys.path.clear(); sys.argv.clear(); torch.set_default_dtype(torch.float64)\n"
+        (tmp_path / path).write_text(NET.format(10) + changes + "torch.set_grad_enabled(False)\n")
+        status, out, _ = command(*arguments, "--model", path, "--results-dir", "here", "--quiet", "--lr", 0.01)
+        torch.set_grad_enabled(True)
+        torch.set_default_dtype(torch.float32)
+        assert status == 0 and "PASS" in out
+        assert Path.cwd() == tmp_path and len(list((tmp_path / "here").glob("*.pth"))) == 1
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+    def test_that_forks_is_trained_once(self, run, tmp_path):
+        (tmp_path / "q.py").write_text("import os\nos.fork()\n" + NET.format(10))
+        done = run("--model", tmp_path / "q.py", "--quiet", "--lr", 0.01)
+        assert done.returncode == 0 and len(done.stdout.splitlines()) == 1
+
     def test_named_by_build_model_is_held_to_ten_outputs_too(self, command, arguments, tmp_path):
         (tmp_path / "q.py").write_text(
             HEAD + "def build_model():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 9))\n"
@@ -163,6 +210,48 @@ class TestResults:
         assert not (tmp_path / "results" / "efficient.pth").exists(), "all files of a run, or none"
 
 
+class TestTheMachine:
+    def test_without_torch_it_says_what_to_install_and_ends_with_4(self):
+        done = subprocess.run([sys.executable, "-S", SCRIPT], capture_output=True, text=True)
+        assert "pip install torch" in one_line(done, 4)
+
+    @pytest.mark.parametrize("sizes", [(-2000, -28, 28), (0, 28, 28)])
+    def test_data_of_impossible_sizes_are_one_line(self, fashion_dir, sizes):
+        path = fashion_dir / "FashionMNIST" / "raw" / "train-images-idx3-ubyte"
+        path.write_bytes(struct.pack(">BBBB3i", 0, 0, 8, 3, *sizes) + bytes(abs(math.prod(sizes))))
+        with pytest.raises(challenge.ChallengeError) as caught:
+            challenge.load_dataset("fashion", fashion_dir)
+        assert caught.value.status == 4
+
+    @pytest.mark.parametrize(
+        "arguments, status",
+        [({"holdout": -5}, 2), ({"holdout": 0.5}, 2), ({"test_on": "auto"}, 2), ({"name": "cifar"}, 2)],
+    )
+    def test_wrong_arguments_from_python_are_challenge_errors(self, fashion_dir, arguments, status):
+        with pytest.raises(challenge.ChallengeError) as caught:
+            challenge.load_dataset(**{"name": "fashion", "data_dir": fashion_dir, **arguments})
+        assert caught.value.status == status
+
+    def test_an_unknown_device_from_python_is_a_challenge_error(self, fashion_dir):
+        with pytest.raises(challenge.ChallengeError, match="toaster") as caught:
+            challenge.run("mlp_small", challenge.load_dataset("fashion", fashion_dir), device="toaster")
+        assert caught.value.status == 4
+
+    def test_settings_from_python_become_numbers_of_their_type(self):
+        config = challenge.Config(lr="0.01", batch_size=16.0)
+        assert (config.lr, config.batch_size) == (0.01, 16) and isinstance(config.batch_size, int)
+
+    def test_runs_in_two_threads_leave_the_streams_as_they_were(self, fashion_dir):
+        before = sys.stdout, sys.stderr, os._exit
+        data = challenge.load_dataset("fashion", fashion_dir)
+        threads = [threading.Thread(target=challenge.run, args=("mlp_small", data)) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (sys.stdout, sys.stderr, os._exit) == before
+
+
 class TestStreams:
     def test_closed_stdout_is_no_traceback(self, run):
         done = run("--batch-size", 16, shell=">&-")
@@ -184,15 +273,16 @@ class TestStreams:
 
 class TestProcesses:
     def children(self, pid: int) -> list[int]:
-        """The runs of a process: its children that are copies of it, and not what an import starts."""
-        path, command = Path(f"/proc/{pid}/task/{pid}/children"), Path(f"/proc/{pid}/cmdline").read_bytes()
-        found = [int(child) for child in path.read_text().split()] if path.exists() else []
-        return [child for child in found if Path(f"/proc/{child}/cmdline").read_bytes() == command]
+        path = Path(f"/proc/{pid}/task/{pid}/children")
+        return [int(child) for child in path.read_text().split()] if path.exists() else []
 
     def wait_for_children(self, process: subprocess.Popen) -> list[int]:
-        end = time.monotonic() + 60
-        while not (found := self.children(process.pid)) and time.monotonic() < end:
-            time.sleep(0.05)
+        """The runs of a command: children that are there for a while, unlike the helpers that an import starts."""
+        end, found = time.monotonic() + 60, []
+        while not found and time.monotonic() < end:
+            before = self.children(process.pid)
+            time.sleep(0.5)
+            found = [child for child in self.children(process.pid) if child in before]
         assert found, "it trains in processes of its own"
         return found
 
@@ -257,3 +347,10 @@ def test_a_state_that_holds_no_tensors_is_one_line(tmp_path):
     with pytest.raises(challenge.ChallengeError, match="does not fit") as caught:
         challenge.load_checkpoint(tmp_path / "it.pth")
     assert caught.value.status == 3 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("form", [2, True, 1.0, "1", None])
+def test_a_checkpoint_of_another_format_is_refused(tmp_path, form):
+    torch.save({"format": form}, tmp_path / "it.pth")
+    with pytest.raises(challenge.ChallengeError, match="not a checkpoint of this script"):
+        challenge.load_checkpoint(tmp_path / "it.pth")
