@@ -1,0 +1,369 @@
+"""The trusted side of one submission: its seeds and the verdict. Runs no line and no operator of it.
+
+    build (its code) -> graph.read, count -> train (the graph) -> weights -> test (the graph) -> logits -> verdict
+
+Where the code cannot become a graph, ``train_code`` and ``test_code`` run it instead, and the grade is not verified.
+Labels are permuted anew for each seed; the order of the test images is known here only.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import math
+import secrets
+import statistics
+import struct
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mnist_efficient_model as challenge
+from grading import checks, graph, source
+from grading.checks import BATCHES, Exam
+from grading.sandbox import state
+from grading.sandbox.forkserver import Worker, safe_text
+from grading.sandbox.isolation import FILE_BYTES, ROOT
+from grading.submissions import Submission
+from mnist_efficient_model import Limits, percent
+
+CHANCE = 0.4  # an untrained model that does better than this was trained before
+NOISE_DROP = 0.15  # a model that loses more than this to noise nobody sees has memorised the images
+DESCRIPTION_BYTES = 6_000  # real student models: 78 to 700 bytes, whole training scripts up to 2,400
+FAR_OVER = 40  # times the limit of parameters: no epoch is spent on such a model
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every submission is held to."""
+
+    limits: Limits
+    dataset: str
+    seeds: tuple[int, ...]
+    model_name: str | None
+    seconds: float  # for each child
+    memory: int  # bytes, for each child, beside the libraries
+    verified_only: bool = False
+
+    def key(self, submission: Submission, data: str) -> str:
+        """Changes when a regrading could give another verdict."""
+        parts = [submission.digest(), repr(self), data, repr(challenge.versions()), code_digest()]
+        return sha256("\0".join(parts).encode())
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@functools.cache
+def code_digest() -> str:
+    """Of the code that judges; read once for the whole class."""
+    paths = [Path(challenge.__file__), *sorted(Path(ROOT, "grading").rglob("*.py"))]
+    return sha256(b"\0".join(path.read_bytes() for path in paths))
+
+
+@dataclass
+class Run:
+    """One seed's epoch and evaluation. None: not measured."""
+
+    seed: int
+    parameters: int | None = None
+    buffers: int | None = None  # numbers in buffers and constants of every type, BatchNorm's statistics left out
+    accuracy: float | None = None
+    untrained_accuracy: float | None = None
+    train_accuracy: float | None = None  # at the end of the epoch, on augmented images
+    train_seconds: float | None = None
+    memory_mb: int | None = None
+    images_seen: int | None = None
+    diverged_at: int | None = None
+    one_by_one: bool = False  # answers moved with the batch, so each image was answered alone
+    labels: list[int] = field(default_factory=list)  # what each class was called in this run
+
+
+@dataclass
+class Grade:
+    """A submission's verdict, as its JSON file holds it. None: not measured."""
+
+    student: str
+    status: str
+    reason: str
+    key: str = ""
+    verified: bool | None = None  # no line of the submission's code ran where data or labels were
+    doubts: list[str] = field(default_factory=list)  # why it is not verified
+    description_bytes: int | None = None  # of the code that the model consists of, compressed
+    parameters: int | None = None  # the most of all seeds
+    buffers: int | None = None
+    accuracy: float | None = None  # the median; of an even number of seeds the lower middle one
+    accuracy_min: float | None = None
+    accuracy_max: float | None = None
+    accuracy_interval: tuple[float, float] | None = None  # of the median, 95 %, Wilson
+    train_seconds: float | None = None  # median
+    runs: list[Run] = field(default_factory=list)
+    isolation: list[str] = field(default_factory=list)  # what the kernel granted
+    log: str = ""  # what the submission printed, the middle left out
+    settings: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+
+    def doubt(self, why: str) -> None:
+        """The grade is not verified."""
+        self.verified = False
+        if why not in self.doubts:
+            self.doubts.append(why)
+
+
+class Ended(Exception):
+    """The verdict came before the end: a status and a reason."""
+
+
+@dataclass
+class Case:
+    """One submission while it is graded."""
+
+    grade: Grade
+    worker: Callable[[], Worker]
+    folder: Path  # for its files
+    task: dict[str, Any]  # what all its tasks share
+
+
+class Grader:
+    """Data, labels and verdicts. Threads share it; each brings its own worker."""
+
+    def __init__(self, data: challenge.Dataset, settings: Settings, hidden: Sequence[Path], work: Path) -> None:
+        self.data, self.settings, self.work = data, settings, work
+        self.hidden = [str(path.resolve()) for path in (work, *hidden)]
+        self.digest = sha256(b"".join(t.numpy().tobytes() for split in (data.train, data.test) for t in split))
+        self.images = work / "images"
+        self.images.write_bytes(data.train.images.numpy().tobytes())
+
+    def grade(self, submission: Submission, worker: Callable[[], Worker]) -> Grade:
+        """Build, train, test a submission with every seed, and judge it. Raises WorkerLost."""
+        grade = Grade(submission.student, "", "", self.settings.key(submission, self.digest))
+        grade.settings, grade.versions = dataclasses.asdict(self.settings), challenge.versions()
+        if submission.problem:
+            grade.status, grade.reason = submission.problem[0], safe_text(submission.problem[1])
+            return grade
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            try:
+                case = self.open(submission, grade, worker, Path(folder))
+                for seed in self.settings.seeds:
+                    self.run(case, seed)
+            except Ended as ended:
+                grade.status, grade.reason = ended.args[0], safe_text(ended.args[1])
+        self.summarise(grade)
+        if not grade.status:
+            grade.status, grade.reason = self.judge(grade)
+        return grade
+
+    def open(self, submission: Submission, grade: Grade, worker: Callable[[], Worker], folder: Path) -> Case:
+        """Read the code: what is laid out, and how long it is."""
+        files = source.needed(submission.files, submission.main)
+        unnamed = {name: "the model's code does not name" for name in submission.files.keys() - files.keys()}
+        grade.verified, grade.description_bytes = True, source.description_length(files)
+        if grade.description_bytes > DESCRIPTION_BYTES:
+            bound = f"{DESCRIPTION_BYTES:,}: it could bring weights from home"
+            grade.doubt(f"its code is {grade.description_bytes:,} bytes long when compressed, more than {bound}")
+        settings = self.settings
+        task = {
+            "main": submission.main, "omitted": {**submission.omitted, **unnamed}, "hidden": self.hidden,
+            "files": {name: content.decode("latin-1") for name, content in files.items()},
+            "model_name": settings.model_name, "seconds": settings.seconds, "memory": settings.memory,
+        }  # fmt: skip
+        return Case(grade, worker, folder, task)
+
+    def child(self, case: Case, kind: str, **task: Any) -> tuple[bytes, dict[str, Any]]:
+        """Run one child; returns its bytes and the worker's answer. Raises Ended for a verdict, WorkerLost."""
+        result = case.folder / f"{kind}.result"
+        code = case.task if kind in ("build", "train_code", "test_code") else {**case.task, "files": {}, "omitted": {}}
+        answer = case.worker().run({**code, "kind": kind, "result": str(result), **task})
+        grade = case.grade
+        grade.isolation = answer["isolation"] or grade.isolation
+        grade.log = answer["log"] or grade.log
+        if answer["status"] == "too_large":
+            grade.parameters, grade.buffers = FILE_BYTES // 4, 0
+            raise Ended("failed", f"more than {grade.parameters:,} parameters: far over the limit")
+        if answer["status"] not in ("done", "not_a_graph"):
+            raise Ended(answer["status"], answer["reason"])
+        return result.read_bytes(), answer
+
+    def run(self, case: Case, seed: int) -> None:
+        """One seed: build, train for one epoch, test."""
+        run = Run(seed)
+        case.grade.runs.append(run)
+        program, config = self.build(case, run)
+        if self.settings.verified_only and not case.grade.verified:
+            raise Ended("invalid", f"not verified, and only verified grades count: {'; '.join(case.grade.doubts)}")
+        n, names = len(self.data.train.labels), secret_permutation()
+        run.labels = names.tolist()
+        labels = self.put(case, "labels", names[self.data.train.labels.numpy()].astype(np.uint8).tobytes())
+        kind, inputs = ("train", {"program": program}) if program else ("train_code", {})
+        weights, trained = self.child(case, kind, seed=seed, config=dataclasses.asdict(config),
+                                      inputs={**inputs, "images": str(self.images), "labels": labels})  # fmt: skip
+        self.note(run, trained)
+        if not program:
+            self.count(run, weights)
+        if not run.diverged_at and (run.images_seen != n or trained["facts"].get("each_once") is not True):
+            raise Ended("rejected", f"its epoch delivered {run.images_seen} images, where each of {n:,} is due once")
+        self.test(case, run, program, self.put(case, "weights", weights), names)
+
+    def put(self, case: Case, name: str, content: bytes) -> str:
+        """Write an input of a task; returns its path."""
+        path = case.folder / name
+        path.write_bytes(content)
+        return str(path)
+
+    def build(self, case: Case, run: Run) -> tuple[str | None, challenge.Config]:
+        """Export the model with the seed of a run; returns the path of its graph, or None if it is none."""
+        raw, answer = self.child(case, "build", seed=run.seed, other_seed=run.seed + 1, batch_sizes=BATCHES,
+                                 images=len(self.data.train.labels), inputs={})  # fmt: skip
+        config = self.read_config(answer["facts"].get("recipe"))
+        if answer["status"] == "not_a_graph":
+            case.grade.doubt(f"it cannot become a graph: {answer['reason']}")
+            return None, config
+        length = struct.unpack("<Q", raw[:8].ljust(8, b"\0"))[0]
+        exported, other = raw[8 : 8 + length], raw[8 + length :]
+        try:
+            program = graph.read(exported)
+        except graph.Refused as refusal:
+            case.grade.doubt(f"it cannot become a graph: {safe_text(refusal, 300)}")
+            return None, config
+        count = program.count()
+        run.parameters, run.buffers = count.parameters, count.buffers
+        self.check_size(run)
+        if run.seed == self.settings.seeds[0] and (fixed := checks.brought_along(program, other)):
+            case.grade.doubt(f"{fixed:,} of its initial weights do not depend on the seed, and are no simple pattern")
+        return self.put(case, "program", exported), config
+
+    def read_config(self, recipe: Any) -> challenge.Config:
+        """The recipe that a child reports, checked like any; raises Ended."""
+        try:
+            config = challenge.Config(**challenge.read_recipe(recipe))
+        except challenge.ChallengeError as error:
+            raise Ended("invalid", str(error)) from error
+        if config.batch_size > len(self.data.train.labels):
+            raise Ended("invalid", f"RECIPE: batch_size {config.batch_size:,}: there are fewer images")
+        return config
+
+    def check_size(self, run: Run) -> None:
+        """Spend no epoch on a model far over the limit, nor on one that has nothing to train; raises Ended."""
+        total, most = run.parameters + run.buffers, self.settings.limits.parameters
+        if not run.parameters:
+            raise Ended("invalid", "the model has no parameters to train")
+        if total > FAR_OVER * most:
+            raise Ended("failed", f"{total:,} parameters and other numbers: far over the limit of {most:,}")
+
+    def note(self, run: Run, trained: dict[str, Any]) -> None:
+        """What a worker and its child tell of an epoch; only finite numbers are taken."""
+        facts = trained["facts"]
+        run.train_seconds, run.memory_mb = trained["seconds"], trained["memory_mb"]
+        run.train_accuracy = number(facts.get("train_accuracy"))
+        run.images_seen, run.diverged_at = whole(facts.get("images_seen")), whole(facts.get("diverged_at"))
+
+    def count(self, run: Run, weights: bytes) -> None:
+        """Count the weights that came out of a submission's own code."""
+        try:
+            found = state.unpack(weights)
+        except ValueError as error:
+            raise Ended("rejected", f"the weights that came out of its training are {error}") from error
+        run.parameters = sum(e.numbers for e in found if e.kind == "parameter")
+        run.buffers = sum(e.numbers for e in found if e.kind == "buffer")
+        self.check_size(run)
+
+    def test(self, case: Case, run: Run, program: str | None, weights: str, names: np.ndarray) -> None:
+        """Have all test images answered twice, and once more one by one where the answers differ; raises Ended."""
+        exam = Exam(self.data)
+        logits = self.answers(case, program, weights, exam.images, exam.parts)
+        untrained = exam.untrained_accuracy(logits[0])
+        run.untrained_accuracy = untrained
+        if untrained > CHANCE:
+            found = f"before any training it gets {percent(untrained)} right, where chance is 10 %"
+            raise Ended("rejected", f"{found}: it was trained before")
+        right, noisy = exam.right(logits[1], names)
+        if exam.moved(logits[1], logits[2]):
+            run.one_by_one = True
+            logits = self.answers(case, program, weights, *exam.one_by_one())
+            right = exam.right_alone(logits[1], names)
+        run.accuracy = float(right.mean())
+        without = float(right[exam.twice].mean())
+        if without - noisy > NOISE_DROP:
+            shares = f"{percent(without)} of test images right, but {percent(noisy)} of the same"
+            raise Ended("rejected", f"it gets {shares} with noise that nobody sees: it has memorised images")
+
+    def answers(
+        self, case: Case, program: str | None, weights: str, images: np.ndarray, parts: list[tuple[int, int]]
+    ) -> list[np.ndarray]:
+        """The logits of each part of the images, float32 (n, 10); raises Ended."""
+        kind, inputs = ("test", {"program": program}) if program else ("test_code", {})
+        inputs |= {"weights": weights, "images": self.put(case, "exam", images.tobytes())}
+        raw, _ = self.child(case, kind, seed=secrets.randbelow(1 << 31), parts=parts, inputs=inputs)
+        if len(raw) != len(images) * challenge.CLASSES * 4:
+            raise Ended("rejected", f"{len(raw):,} bytes of answers came back for {len(images):,} images")
+        logits = np.frombuffer(raw, np.float32).reshape(-1, challenge.CLASSES)
+        return np.split(logits, np.cumsum([count for count, _ in parts])[:-1])
+
+    # --- The verdict ---
+
+    def summarise(self, grade: Grade) -> None:
+        """The figures of all seeds."""
+        counted = [run for run in grade.runs if run.parameters is not None]
+        if counted:
+            grade.parameters, grade.buffers = max(r.parameters for r in counted), max(r.buffers for r in counted)
+        runs = [run for run in grade.runs if run.accuracy is not None]
+        if not runs:
+            return
+        accuracies = [run.accuracy for run in runs]
+        grade.accuracy = statistics.median_low(accuracies)
+        grade.accuracy_min, grade.accuracy_max = min(accuracies), max(accuracies)
+        grade.accuracy_interval = challenge.wilson_interval(grade.accuracy, len(self.data.test.labels))
+        seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
+        grade.train_seconds = statistics.median(seconds) if seconds else None
+
+    def judge(self, grade: Grade) -> tuple[str, str]:
+        """Passed or failed, and why, of a model that ran with every seed."""
+        doubts = "; ".join(grade.doubts)
+        limits, broken = self.settings.limits, []
+        total = grade.parameters + grade.buffers
+        what = f"{grade.parameters:,} parameters"
+        if grade.buffers:
+            what += f" and {grade.buffers:,} numbers in buffers and constants, {total:,} in all"
+        if total >= limits.parameters:
+            broken.append(f"{what}: {total - limits.parameters + 1:,} too many to be under {limits.parameters:,}")
+        if not grade.accuracy >= limits.accuracy:
+            short = 100 * (limits.accuracy - grade.accuracy)
+            found = f"accuracy {percent(grade.accuracy)} (median of {len(grade.runs)} seeds)"
+            broken.append(f"{found}: {short:.2f} points short of {percent(limits.accuracy)}{self.advice(grade)}")
+        notes = f" (each image answered alone: {ALONE})" if any(run.one_by_one for run in grade.runs) else ""
+        notes += f" (not verified: {doubts})" if doubts else ""
+        if broken:
+            return "failed", "; ".join(broken) + notes
+        return "passed", f"{what}, accuracy {percent(grade.accuracy)}{notes}"
+
+    def advice(self, grade: Grade) -> str:
+        """What may be behind a low accuracy."""
+        middle = next(run for run in grade.runs if run.accuracy == grade.accuracy)
+        if middle.diverged_at:
+            return f"; the loss stopped being a number at step {middle.diverged_at:,}: set a smaller lr in RECIPE"
+        if middle.train_accuracy is not None and middle.train_accuracy - grade.accuracy > 0.3:
+            reached = f"; it reached {percent(middle.train_accuracy)} in training, but not when tested: "
+            return reached + "mind what it does otherwise in eval(), and keep what it learns in nn.Parameter"
+        return ""
+
+
+ALONE = "its answers change with the other images of a batch, or by chance"
+
+
+def secret_permutation() -> np.ndarray:
+    """What each class is called in one run: an honest model cannot tell, one that brings answers from home is wrong."""
+    return np.random.default_rng(secrets.randbits(128)).permutation(challenge.CLASSES)
+
+
+def number(value: Any) -> float | None:
+    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+
+
+def whole(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < 1 << 40 else None

@@ -1,0 +1,257 @@
+"""Importing a submission, building its model as ``--model FILE.py`` does, and what went wrong, in one sentence."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import os
+import random
+import sys
+import traceback
+import types
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+import mnist_efficient_model as challenge
+from grading.sandbox.isolation import ROOT
+
+OWN_NAMES = ("mnist_efficient_model", "grading", "data", "export", "report")  # of this project, at the top
+PLACEHOLDERS = 20  # missing packages that are replaced before the import is given up
+
+
+# --- Packages that are not there --------------------------------------------------------------------------------------
+
+
+class Placeholder:
+    """Stands for whatever a missing package would hold: does nothing at import, and raises when called later."""
+
+    importing = True  # of all placeholders
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = self.__qualname__ = name
+
+    def __getattr__(self, name: str) -> Placeholder:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Placeholder(f"{self.__name__}.{name}")
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if not Placeholder.importing:
+            package = self.__name__.split(".")[0]
+            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
+        decorates = len(arguments) == 1 and not named and isinstance(arguments[0], (type, types.FunctionType))
+        return arguments[0] if decorates else self
+
+    def __mro_entries__(self, bases: tuple) -> tuple[type, ...]:
+        """A class derived from a missing LightningModule is an nn.Module; from anything else, a plain class."""
+        return (LightningModule,) if self.__name__.endswith("LightningModule") else (object,)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __enter__(self) -> Placeholder:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        return None
+
+
+class LightningModule(nn.Module):
+    """What a model needs of Lightning to be built and run, where Lightning is missing."""
+
+    def save_hyperparameters(self, *_: Any, **__: Any) -> None:
+        return None
+
+    log = log_dict = save_hyperparameters
+
+
+class PlaceholderModule(types.ModuleType):
+    """A module of a missing package."""
+
+    __version__ = "999"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return Placeholder(f"{self.__name__}.{name}")
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:  # import tqdm; tqdm(...)
+        return Placeholder(self.__name__)(*arguments, **named)
+
+
+class Placeholders(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the packages that are missing, by name."""
+
+    def __init__(self) -> None:
+        self.missing: set[str] = set()
+
+    def add(self, name: str) -> None:
+        self.missing.add(name)
+        if name == "tensorboard":
+            self.missing.add("torch.utils.tensorboard")  # which only wraps it
+
+    def find_spec(self, fullname: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
+        if any(fullname == name or fullname.startswith(f"{name}.") for name in self.missing):
+            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        return None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        return PlaceholderModule(spec.name)
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        return None
+
+
+# --- Importing --------------------------------------------------------------------------------------------------------
+
+
+def write_submission(files: Mapping[str, bytes], folder: str) -> None:
+    """Lay out a submission's code."""
+    for name, content in files.items():
+        path = Path(folder, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def import_submission(main: str, folder: str) -> types.ModuleType:
+    """Import the file ``main`` of ``folder``; both its own folder and ``folder`` are first on the path.
+
+    A package that is not installed is replaced by placeholders, and the import begins anew.
+    """
+    path = Path(folder, main)
+    others = [place for place in sys.path if place and os.path.realpath(place) != ROOT]
+    sys.path[:] = [*dict.fromkeys((str(path.parent), folder)), *others]
+    own = {name.removesuffix(".py") for name in os.listdir(folder) + os.listdir(path.parent)}
+    for name in own.intersection(OWN_NAMES):
+        forget(lambda loaded, _, top=name: loaded == top or loaded.startswith(f"{top}."))
+    placeholders = Placeholders()
+    sys.meta_path.insert(0, placeholders)
+    importlib.invalidate_caches()
+    for _ in range(PLACEHOLDERS):
+        try:
+            module = import_main(path, folder)
+            Placeholder.importing = False
+            return module
+        except ModuleNotFoundError as error:
+            name = (error.name or "").split(".")[0]
+            if not name or name in placeholders.missing or name in own or name in sys.modules or installed(name):
+                raise
+            placeholders.add(name)
+            forget(lambda _, module: str(getattr(module, "__file__", None) or "").startswith(folder + os.sep))
+    raise ImportError(f"more than {PLACEHOLDERS} packages are missing")
+
+
+def import_main(path: Path, folder: str) -> types.ModuleType:
+    """As ``--model FILE.py`` imports it, or under its full name where it is part of a package."""
+    parts, parent = [path.stem], path.parent
+    while (parent / "__init__.py").exists() and str(parent) != folder:
+        parts.insert(0, parent.name)
+        parent = parent.parent
+    if len(parts) == 1 or not all(part.isidentifier() for part in parts) or parts[0] in sys.modules:
+        return challenge.import_file(path)
+    sys.path.insert(0, str(parent))
+    return importlib.import_module(".".join(parts))
+
+
+def forget(which: Callable[[str, types.ModuleType], bool]) -> None:
+    """Take modules out of Python's list of loaded ones."""
+    for name, module in list(sys.modules.items()):
+        if which(name, module):
+            del sys.modules[name]
+
+
+def installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+# --- Building ---------------------------------------------------------------------------------------------------------
+
+
+def seed_everything(seed: int) -> None:
+    torch.manual_seed(seed)
+    np.random.seed(seed % 2**32)
+    random.seed(seed)
+
+
+def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
+    """A fresh model, whole (lazy layers too), as ``mnist_efficient_model.run`` would have it; raises what it raises."""
+    seed_everything(seed)
+    model = make()
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"it gives {type(model).__name__}, which is no nn.Module")
+    challenge.check_output(model, torch.device("cpu"))
+    return model
+
+
+# --- What went wrong --------------------------------------------------------------------------------------------------
+
+
+def one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def place(error: BaseException, folder: str) -> str:
+    """``model.py, line 12: the code there`` of the innermost line in ``folder`` that an error came through, or ""."""
+    if isinstance(error, SyntaxError) and error.filename:
+        path, line, code = error.filename, error.lineno or 0, (error.text or "").strip()
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        frames = [frame for frame in frames if frame.filename.startswith(folder + os.sep)]
+        if not frames:
+            return place(error.__cause__, folder) if error.__cause__ else ""
+        path, line, code = frames[-1].filename, frames[-1].lineno, frames[-1].line or ""
+    return f"{os.path.relpath(path, folder)}, line {line}: {code[:100]}"
+
+
+def describe(error: BaseException, doing: str, folder: str, omitted: Mapping[str, str]) -> tuple[str, str]:
+    """The status and the sentence for an error that came out of a submission."""
+    where, text = place(error, folder), str(error)
+    at = f"{where} -- " if where else ""
+    if isinstance(error, MemoryError) or "can't allocate memory" in text or getattr(error, "errno", 0) == errno.ENOMEM:
+        return "out_of_memory", f"{at}it asked for more memory than allowed: use smaller layers or batches"
+    if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC):
+        return "invalid", f"{at}it writes a giant file; a model has nothing to write"
+    if isinstance(error, SystemExit):
+        cure = 'put that under if __name__ == "__main__":' if doing == "importing it" else "take that out"
+        return "invalid", f"{at}it ends the program; {cure}"
+    if isinstance(error, ModuleNotFoundError) and error.name:
+        return "invalid", at + missing_module(error.name, omitted)
+    if isinstance(error, FileNotFoundError):
+        name = os.path.basename(os.fsdecode(error.filename or ""))
+        for path, why in omitted.items():
+            if os.path.basename(path) == name:
+                return "invalid", f"{at}it wants {path}, which {why}"
+    if isinstance(error, OSError) and doing == "importing it" and uses_network(error):
+        return "invalid", f'{at}it uses the network when it is imported: put that under if __name__ == "__main__":'
+    if isinstance(error, challenge.ChallengeError):
+        return "invalid", text
+    return "invalid", f"{at}{one_line(error)} (while {doing})"
+
+
+def missing_module(name: str, omitted: Mapping[str, str]) -> str:
+    for path, why in omitted.items():
+        if path.endswith(".py") and Path(path).stem == name.split(".")[-1]:
+            return f"it imports {path}, which {why}"
+    return f"it needs {name.split('.')[0]!r}, which the grading machine does not have: do without it"
+
+
+def uses_network(error: BaseException | None) -> bool:
+    """Whether an error, or one that led to it, came from a name server or a connection that was refused."""
+    codes = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETDOWN)
+    while error:
+        if type(error).__name__ in ("gaierror", "URLError") or getattr(error, "errno", None) in codes:
+            return True
+        error = error.__cause__ or error.__context__
+    return False
