@@ -60,10 +60,10 @@ class Class:
         if len(self.waiting) < total:
             tell(f"{total - len(self.waiting):,} of {total:,} were graded before and have not changed")
         if self.waiting:
-            server = ForkServer(folder)
+            self.server = ForkServer(folder)
             pool = concurrent.futures.ThreadPoolExecutor(jobs)
             try:
-                futures = [pool.submit(self.work, submission, server) for submission in self.waiting]
+                futures = [pool.submit(self.work, submission) for submission in self.waiting]
                 for future in concurrent.futures.as_completed(futures):
                     future.result()
             finally:
@@ -71,21 +71,21 @@ class Class:
                 pool.shutdown(wait=False, cancel_futures=True)
                 for worker in self.workers:
                     worker.close()
-                server.close()
+                self.server.close()
                 pool.shutdown(wait=True)
         self.write()
         return [self.grades[submission.student] for submission in self.submissions]
 
-    def work(self, submission: Submission, server: ForkServer) -> None:
+    def work(self, submission: Submission) -> None:
         """Grade one submission, write its grade and the gradebook. Whatever goes wrong is this submission's own."""
         try:
             try:
-                grade = self.grader.grade(submission, lambda: self.worker(server))
+                grade = self.grader.grade(submission, self.worker)
             except WorkerLost:  # once more with a new one: it may have been bad luck
                 if self.over.is_set():
                     return
                 self.lose_worker()
-                grade = self.grader.grade(submission, lambda: self.worker(server))
+                grade = self.grader.grade(submission, self.worker)
         except Exception as error:
             if self.over.is_set():
                 return
@@ -101,11 +101,15 @@ class Class:
             place = f"[{total - left}/{total}] {safe_text(grade.student, 80)}"
             tell(f"{place}: {grade.status}: {safe_text(grade.reason)}  ({left} remain)")
 
-    def worker(self, server: ForkServer) -> Worker:
-        """This thread's worker."""
+    def worker(self) -> Worker:
+        """This thread's worker, from a new server where the old one ended."""
         if not hasattr(self.local, "worker"):
-            self.local.worker = server.worker()
-            self.workers.append(self.local.worker)
+            with self.lock:
+                if not self.server.is_alive():
+                    self.server.close()
+                    self.server = ForkServer(self.server.folder)
+                self.local.worker = self.server.worker()
+                self.workers.append(self.local.worker)
         return self.local.worker
 
     def lose_worker(self) -> None:

@@ -65,6 +65,7 @@ class ForkServer:
                         "MPLBACKEND": "agg", "PYTHONUTF8": "1", "TMPDIR": str(folder)}  # fmt: skip
         # glibc: keep freed memory for the next step; a child would spend a fifth of its time on page faults
         environment |= {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(1 << 30)}
+        self.folder = folder
         self.control, theirs = socket.socketpair()
         code = f"from grading.sandbox.forkserver import serve; serve({theirs.fileno()})"
         self.process = subprocess.Popen(
@@ -72,6 +73,9 @@ class ForkServer:
             stderr=subprocess.DEVNULL, env=environment, cwd=ROOT, pass_fds=[theirs.fileno()], start_new_session=True,
         )  # fmt: skip
         theirs.close()
+
+    def is_alive(self) -> bool:
+        return self.process.poll() is None
 
     def worker(self) -> Worker:
         """A new worker. Raises WorkerLost where the server has ended."""

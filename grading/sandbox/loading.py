@@ -7,6 +7,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import inspect
 import os
 import random
 import sys
@@ -175,7 +176,35 @@ def installed(name: str) -> bool:
         return False
 
 
-# --- Building ---------------------------------------------------------------------------------------------------------
+# --- Choosing and building --------------------------------------------------------------------------------------------
+
+
+def choose(module: types.ModuleType, wanted: str | None) -> Callable[[], nn.Module]:
+    """The builder of the model in a module, as ``--model FILE.py[:NAME]`` chooses it.
+
+    Raises ChallengeError, or where no class can be built, the error of the last one: it is the one that uses the others.
+    """
+    classes = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)]
+    own = [kind for kind in classes if kind.__module__ == module.__name__]
+    for kind in own:
+        if "train" in vars(kind) and not switches_modes(kind.train):
+            del kind.train  # a training loop of its own under the name by which PyTorch switches modes
+    try:
+        return challenge.choose_model(module, wanted)[1]
+    except challenge.ChallengeError:
+        if own and not wanted:
+            challenge.trial(own[-1])
+        raise
+
+
+def switches_modes(train: Any) -> bool:
+    """Whether a method ``train`` can be called as nn.Module's: ``train(mode=True)``."""
+    try:
+        parameters = list(inspect.signature(train).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return False
+    first = parameters[0] if parameters else None
+    return first is not None and (first.name == "mode" or first.kind is first.VAR_POSITIONAL)
 
 
 def seed_everything(seed: int) -> None:
@@ -222,7 +251,7 @@ def describe(error: BaseException, doing: str, folder: str, omitted: Mapping[str
     if isinstance(error, MemoryError) or "can't allocate memory" in text or getattr(error, "errno", 0) == errno.ENOMEM:
         return "out_of_memory", f"{at}it asked for more memory than allowed: use smaller layers or batches"
     if isinstance(error, OSError) and error.errno in (errno.EFBIG, errno.ENOSPC):
-        return "invalid", f"{at}it writes a giant file; a model has nothing to write"
+        return "rejected", f"{at}it writes a giant file; a model has nothing to write"
     if isinstance(error, SystemExit):
         cure = 'put that under if __name__ == "__main__":' if doing == "importing it" else "take that out"
         return "invalid", f"{at}it ends the program; {cure}"

@@ -84,12 +84,17 @@ def checked_size(name: object, kind: object, shape: object, most: int) -> int:
 
 
 def load(model: nn.Module, raw: bytes) -> None:
-    """Give a rebuilt model the numbers of ``raw``; raises ValueError where they do not fit it."""
-    found = unpack(raw)
-    own = entries(model)
-    ours, theirs = ([(e.name, e.tensor.dtype, e.tensor.shape) for e in each] for each in (own, found))
-    if ours != theirs:
-        raise ValueError("rebuilt in a new process, it does not have the parameters and buffers that were trained")
+    """Give a rebuilt model the numbers of ``raw``; raises ValueError where its parameters are others.
+
+    A buffer that has another shape is left alone: what a spiking neuron remembers depends on the batch.
+    """
+    trained = {entry.name: entry for entry in unpack(raw)}
     with torch.no_grad():
-        for mine, theirs in zip(own, found, strict=True):
-            mine.tensor.copy_(theirs.tensor)
+        for entry in entries(model):
+            other = trained.pop(entry.name, None)
+            if other and other.tensor.shape == entry.tensor.shape and other.tensor.dtype == entry.tensor.dtype:
+                entry.tensor.copy_(other.tensor)
+            elif entry.kind == "parameter":
+                raise ValueError(f"rebuilt in a new process, its parameter {entry.name} is another one than was trained")
+    if lost := [name for name, entry in trained.items() if entry.kind == "parameter"]:
+        raise ValueError(f"rebuilt in a new process, it lacks the parameter {lost[0]} that was trained")

@@ -67,8 +67,7 @@ class Child:
         module = loading.import_submission(self.task["main"], self.scratch)
         recipe = {**challenge.FILE_OVERRIDES, **challenge.read_recipe(getattr(module, "RECIPE", {}))}
         self.phase("build")
-        _, make = challenge.choose_model(module, self.task["model_name"])
-        return make, recipe
+        return loading.choose(module, self.task["model_name"]), recipe
 
 
 def run(task: dict[str, Any], token: str, scratch: str, channel: int, printer: int, result: int) -> NoReturn:
