@@ -29,7 +29,7 @@ from pathlib import Path
 import mnist_efficient_model as challenge
 from grading import gradebook, platforms, rubric
 from grading.judge import Grade, Grader, Settings
-from grading.sandbox.forkserver import ForkServer, Worker, WorkerLost, safe_text
+from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost, safe_text
 from grading.sandbox.isolation import ROOT
 from grading.submissions import Submission, find_submissions
 from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, positive
@@ -86,6 +86,8 @@ class Class:
                     return
                 self.lose_worker()
                 grade = self.grader.grade(submission, self.worker)
+        except ServerFailed:
+            raise
         except Exception as error:
             if self.over.is_set():
                 return
@@ -225,6 +227,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         message, status = f"cannot read or write{where}: {error.strerror or error}", MACHINE_ERROR
+    except ServerFailed as error:
+        message, status = f"the fork server did not start: {error}", MACHINE_ERROR
     except KeyboardInterrupt:
         tell("\ninterrupted: what was graded is kept; run again to go on")
         return 130

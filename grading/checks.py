@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import secrets
-from typing import Any
 
 import numpy as np
+import torch
 
 import mnist_efficient_model as challenge
 from grading import graph
@@ -95,7 +96,7 @@ def brought_along(program: graph.Program, other: bytes) -> int:
     filter bank made by a formula. 0 where the second build failed.
     """
     try:
-        second = {entry.name: entry.tensor for entry in state.unpack(other)}
+        second = {re.sub(r"[^A-Za-z0-9_.]", "_", entry.name): entry.tensor for entry in state.unpack(other)}
     except ValueError:
         return 0
     count = 0
@@ -108,9 +109,10 @@ def brought_along(program: graph.Program, other: bytes) -> int:
     return count if count >= FIXED_NUMBERS else 0
 
 
-def initial_weights(program: graph.Program) -> dict[str, Any]:
-    """Each float32 parameter of a graph, flat in the order of its dimensions."""
-    return {name: p.detach().float().numpy().reshape(-1) for name, p in graph.GraphModel(program).named_parameters()}
+def initial_weights(program: graph.Program) -> dict[str, np.ndarray]:
+    """Each float32 parameter of a graph by its name, flat in the order of its dimensions."""
+    found = [spec for spec in program.tensors if spec.role == "parameter" and spec.dtype is torch.float32]
+    return {spec.name: graph.materialise(spec).reshape(-1).numpy() for spec in found}
 
 
 def resembles(one: np.ndarray, other: np.ndarray) -> bool:

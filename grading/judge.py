@@ -218,7 +218,8 @@ class Grader:
 
     def build(self, case: Case, run: Run) -> tuple[str | None, challenge.Config]:
         """Export the model with the seed of a run; returns the path of its graph, or None if it is none."""
-        raw, answer = self.child(case, "build", seed=run.seed, other_seed=run.seed + 1, batch_sizes=BATCHES,
+        first = run.seed == self.settings.seeds[0]
+        raw, answer = self.child(case, "build", seed=run.seed, second_build=first, batch_sizes=BATCHES,
                                  images=len(self.data.train.labels), inputs={})  # fmt: skip
         config = self.read_config(answer["facts"].get("recipe"))
         if answer["status"] == "not_a_graph":
@@ -234,7 +235,7 @@ class Grader:
         count = program.count()
         run.parameters, run.buffers = count.parameters, count.buffers
         self.check_size(run)
-        if run.seed == self.settings.seeds[0] and (fixed := checks.brought_along(program, other)):
+        if first and (fixed := checks.brought_along(program, other)):
             case.grade.doubt(f"{fixed:,} of its initial weights do not depend on the seed, and are no simple pattern")
         return self.put(case, "program", exported), config
 

@@ -25,7 +25,7 @@ ALLOWED = frozenset(
     max_pool1d max_pool2d max_pool3d max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices
     avg_pool1d avg_pool2d avg_pool3d max_unpool2d max_unpool3d fractional_max_pool2d
     adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
-    batch_norm instance_norm layer_norm group_norm rms_norm
+    batch_norm instance_norm layer_norm group_norm rms_norm _weight_norm
     upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d upsample_bicubic2d
     upsample_trilinear3d _upsample_nearest_exact2d _upsample_bilinear2d_aa _upsample_bicubic2d_aa
     grid_sampler affine_grid_generator pixel_shuffle pixel_unshuffle channel_shuffle im2col col2im pad constant_pad_nd

@@ -11,7 +11,7 @@ from pathlib import Path
 from grading import source
 from mnist_efficient_model import USAGE, ChallengeError
 
-SOURCE_BYTES, ALL_SOURCE_BYTES = 1 << 20, 8 << 20  # of one file of code, and of all of a student's
+SOURCE_BYTES, ALL_SOURCE_BYTES = 1 << 19, 4 << 20  # of one file of code, and of all of a student's
 SETTINGS_FILES = {".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".txt", ".csv"}  # read by some models
 SETTINGS_BYTES = 2000
 FILES, DEPTH = 5_000, 40  # in one submission, more are no model
@@ -127,7 +127,7 @@ def add_file(found: Submission, path: Path, name: str) -> int:
     if path.suffix != ".py" and (path.suffix not in SETTINGS_FILES or size > SETTINGS_BYTES):
         found.omitted[name] = NOT_CODE
     elif size > SOURCE_BYTES:
-        found.omitted[name] = f"is {size / 1e6:,.1f} MB long, where a file of code may have 1 MB"
+        found.omitted[name] = f"is {size / 1e6:,.1f} MB long, where a file of code may have 0.5 MB"
     else:
         found.files[name] = path.read_bytes()
         return size

@@ -12,6 +12,7 @@ import linecache
 import logging
 import math
 import operator
+import os
 import re
 import sysconfig
 import traceback
@@ -46,22 +47,32 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
 
     The model is run once in eval mode, as the engine does before it trains. Raises NotAGraph.
     """
-    model = unwrap(model)
     try:
-        challenge.check_output(model, torch.device("cpu"))
+        model = unwrap(model)
+        with torch.random.fork_rng([]):
+            set_mode(model, "eval")(torch.zeros(2, 1, challenge.SIDE, challenge.SIDE))
         encoder = Encoder(model)
-        with quiet(), traceable(model):
+        with quiet(), traceable(model) as taken:
             for mode in wire.MODES:
-                for batch, program in trace(model.train(mode == "train"), batch_sizes):
+                for batch, program in trace(set_mode(model, mode), batch_sizes):
                     encoder.add(mode, batch, program)
         raw = encoder.encode()
-        program = graph.read(raw)
-        check(model, graph.GraphModel(program), encoder, min(program.graphs[0].batch or HINT, 64))
+        check(model, graph.read(raw), encoder, taken)
     except NotAGraph:
         raise
     except Exception as error:
         raise NotAGraph(sentence(error)) from error
     return raw
+
+
+def set_mode(model: nn.Module, mode: str) -> nn.Module:
+    """The model in its mode for training or testing, even where its own ``train`` is another method of that name."""
+    try:
+        return model.train(mode == "train")
+    except TypeError:
+        for module in model.modules():
+            module.training = mode == "train"
+        return model
 
 
 # --- Tracing ----------------------------------------------------------------------------------------------------------
@@ -76,6 +87,8 @@ def trace(model: nn.Module, batch_sizes: Sequence[int]) -> Iterator[tuple[int | 
             yield None, program
             return
     except Exception as error:
+        if is_about_numbers(error):
+            raise
         open_error = error
     found, errors = 0, [open_error]
     for batch in dict.fromkeys(batch_sizes):
@@ -111,13 +124,19 @@ def is_open(program: ExportedProgram, batch_sizes: Sequence[int]) -> bool:
 
 
 @contextlib.contextmanager
-def traceable(model: nn.Module) -> Iterator[None]:
+def traceable(model: nn.Module) -> Iterator[list[str]]:
     """Make traceable what torch.export refuses though a graph can hold it; undone afterwards.
 
     ``tensor.data`` is read as ``detach()`` and set as a copy in place; a number that was taken from a tensor prints as
     nan; compiled functions run as they were written; BatchNorm's cumulative average gets a momentum that the encoder
-    knows again; backward hooks are left out here and looked at by ``check``.
+    knows again; backward hooks are left out here and looked at by ``check``, and so is what becomes of the numbers
+    that ``float(tensor)`` took, at the lines that are listed.
     """
+    taken: list[str] = []
+
+    def take(self: Tensor) -> float:
+        taken.append(at(here()))
+        return math.nan
 
     def assign(self: Tensor, value: Tensor) -> None:
         with torch.no_grad():
@@ -136,23 +155,25 @@ def traceable(model: nn.Module) -> Iterator[None]:
         stack.enter_context(
             mock.patch.object(torch.SymFloat, "__format__", lambda self, spec: format(math.nan, spec), create=True)
         )
+        stack.enter_context(mock.patch.object(Tensor, "__float__", take))
         for module in norms:
             stack.enter_context(mock.patch.object(module, "momentum", CUMULATIVE))
         for module in hooked:
             stack.enter_context(mock.patch.object(module, "_backward_hooks", type(module._backward_hooks)()))
             stack.enter_context(mock.patch.object(module, "_backward_pre_hooks", type(module._backward_pre_hooks)()))
-        yield
+        yield taken
 
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what PyTorch's tracer warns of and logs to itself: the sentence of NotAGraph tells what matters."""
+    """Keep what PyTorch's tracer warns of, logs and prints to itself: the sentence of NotAGraph tells what matters."""
     disabled = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(os.devnull, "w") as nowhere:
             warnings.simplefilter("ignore")
-            yield
+            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+                yield
     finally:
         logging.disable(disabled)
 
@@ -324,13 +345,19 @@ class Flattener:
         if isinstance(node.target, torch._ops.OpOverload):
             if node.target.name().partition("::")[2].startswith(SILENT) or not node.target._schema.returns:
                 return None
+            if (out := kwargs.pop("out", None)) is not None:
+                result = self.append(node, functional(node.target), args, kwargs, grad)
+                return self.append(node, "aten.copy_.default", (out, result), {}, grad)
             name = str(node.target)
             args, kwargs = self.momentum(node, name, args, grad), plain_options(kwargs)
         elif node.target is operator.getitem:
             name = "getitem"
         else:
             name = FUNCTIONS.get(node.target, name)
-        self.nodes.append(Flat(Key((id(node), len(self.nodes))), name, args, kwargs, grad, line_of(node)))
+        return self.append(node, name, args, kwargs, grad)
+
+    def append(self, node: torch.fx.Node, name: str, args: Any, kwargs: dict[str, Any], grad: bool | None) -> Key:
+        self.nodes.append(Flat(Key(len(self.nodes)), name, args, kwargs, grad, line_of(node)))
         return self.nodes[-1].key
 
     def momentum(self, node: torch.fx.Node, name: str, args: Any, grad: bool | None) -> Any:
@@ -340,8 +367,8 @@ class Flattener:
         mean = self.specs[args[graph.MEAN].what[1]]
         target = mean.target.removesuffix("running_mean") + "num_batches_tracked"
         counter = next(Key(("input", key)) for key, spec in self.specs.items() if spec.target == target)
-        self.nodes.append(Flat(Key((id(node), "momentum", len(self.nodes))), "one_over", (counter,), {}, grad, ""))
-        return (*args[:6], self.nodes[-1].key, *args[7:])
+        one_over = self.append(node, "one_over", (counter,), {}, grad)
+        return (*args[:6], one_over, *args[7:])
 
     def needed(self) -> list[Flat]:
         """The nodes that the result depends on, or that change a tensor or the random state. The others are dropped."""
@@ -385,6 +412,14 @@ def named(name: str) -> Any:
     return None
 
 
+def functional(call: torch._ops.OpOverload) -> str:
+    """The operator that gives what this one writes to ``out``."""
+    packet, names = call._overloadpacket, [a.name for a in call._schema.arguments if not a.is_out]
+    overloads = [getattr(packet, overload) for overload in packet.overloads()]
+    same = [each for each in overloads if [a.name for a in each._schema.arguments] == names]
+    return str(same[0]) if same else str(call)
+
+
 def has_effect(call: Any) -> bool:
     """Whether an operator does more than give a result: writes in place, or draws random numbers."""
     if not isinstance(call, torch._ops.OpOverload):
@@ -402,34 +437,42 @@ def plain_options(kwargs: dict[str, Any]) -> dict[str, Any]:
 # --- Is the graph what the code does? ---------------------------------------------------------------------------------
 
 
-def check(model: nn.Module, copied: graph.GraphModel, encoder: Encoder, batch: int) -> None:
-    """Raise NotAGraph unless graph and code give the same outputs and gradients, twice in training and once in testing."""
+def check(model: nn.Module, program: graph.Program, encoder: Encoder, taken: list[str]) -> None:
+    """Raise NotAGraph unless graph and code give the same outputs and gradients, twice in training and once in testing.
+
+    ``taken`` are the lines at which the code took a number from a tensor, of which the graph has none.
+    """
+    copied = graph.GraphModel(program)
     with torch.no_grad():
-        for tensor, spec in zip(copied.tensors(), copied.program.tensors, strict=True):
+        for tensor, spec in zip(copied.tensors(), program.tensors, strict=True):
             tensor.copy_(graph.materialise(spec))  # the running statistics too, which a GraphModel starts afresh
     answering = watch_hooks(model)
-    pairs = [
-        (p, copied.get_parameter(f"t{i}")) for i, (role, _, p) in enumerate(encoder.tensors) if role == "parameter"
-    ]
-    generator = torch.Generator().manual_seed(0)
-    for mode in ("train", "train", "eval"):
-        images = torch.randn(batch, 1, challenge.SIDE, challenge.SIDE, generator=generator)
-        labels = torch.arange(batch) % challenge.CLASSES
-        outputs = []
-        for each in (model, copied):
-            each.train(mode == "train").zero_grad(set_to_none=True)
-            with torch.random.fork_rng([]):
-                torch.manual_seed(1)
-                outputs.append(each(images.clone()))
-            if mode == "train" and outputs[-1].requires_grad:
-                refuse_own_backward(outputs[-1])
-                F.cross_entropy(outputs[-1].float(), labels).backward()
+    parameters = [p for role, _, p in encoder.tensors if role == "parameter"]
+    for step, mode in enumerate(("train", "train", "eval")):
+        batch = min((g.batch for g in program.graphs if g.mode == mode and (g.batch or 2) > 1), default=None) or HINT
+        generator = torch.Generator().manual_seed(step)
+        images = torch.randn(batch, 1, challenge.SIDE, challenge.SIDE, generator=generator) + step - 1
+        outputs = [answer(each, mode, images) for each in (model, copied)]
         if answering:
             raise NotAGraph(f"it changes gradients by a backward hook{answering[0]}")
-        gradients = [(p.grad, q.grad) for p, q in pairs] if mode == "train" else []
-        if not all(near(a, b) for a, b in ((outputs[0], outputs[1]), *gradients)):
-            what = "outputs" if not near(*outputs) else "gradients"
+        gradients = [(p.grad, q.grad) for p, q in zip(parameters, copied.parameters(), strict=True)]
+        if not all(near(a, b) for a, b in (outputs, *(gradients if mode == "train" else []))):
+            if taken:
+                raise NotAGraph(f"what it does depends on numbers in a tensor{taken[0]}")
+            what = "gradients" if near(*outputs) else "outputs"
             raise NotAGraph(f"its graph has other {what} than its code: something in Python changes from call to call")
+
+
+def answer(model: nn.Module, mode: str, images: Tensor) -> Tensor:
+    """The logits of images; in training the gradients are left in the parameters."""
+    set_mode(model, mode).zero_grad(set_to_none=True)
+    with torch.random.fork_rng([]):
+        torch.manual_seed(1)
+        logits = model(images.clone())
+    if mode == "train" and logits.requires_grad:
+        refuse_own_backward(logits)
+        F.cross_entropy(logits.float(), torch.arange(len(images)) % challenge.CLASSES).backward()
+    return logits
 
 
 def near(a: Tensor | None, b: Tensor | None) -> bool:
@@ -513,12 +556,17 @@ def line_of_code(thing: Any) -> tuple[str, int] | None:
     return None
 
 
+def is_about_numbers(error: Exception) -> bool:
+    """Whether tracing ended where the code asks what numbers a tensor holds."""
+    return "DataDependent" in type(error).__name__ or "data-dependent" in str(error)
+
+
 def sentence(error: Exception) -> str:
     """One plain sentence on an exception of the tracer or of the code itself."""
     theirs = [(f.filename, f.lineno) for f in traceback.extract_tb(error.__traceback__) if is_theirs(f.filename)]
     where = at(theirs[-1] if theirs else None)
     name, text = type(error).__name__, str(error)
-    if "DataDependent" in name or "data-dependent" in text:
+    if is_about_numbers(error):
         return f"what it does depends on numbers in a tensor{where}"
     if "fake tensor in the exported program" in text:
         return f"it keeps a tensor from one call to the next{where}"

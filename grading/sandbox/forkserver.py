@@ -33,6 +33,7 @@ LOG_BYTES = 8_000  # of what a submission prints, the first half and the last ha
 MESSAGE_BYTES = 64_000  # from a child to its worker, in all
 REASON = 600  # characters of a reason
 PROCESSES = 64  # in a child, before it counts as a fork bomb
+START_SECONDS = 300  # for the server to load PyTorch
 POLL = 0.03  # seconds between two looks at a child
 STATUSES = ("done", "not_a_graph", "too_large", "invalid", "rejected", "out_of_memory", "machine_error")  # of a child
 PHASES = ("import", "build", "training", "trained", "testing")
@@ -49,8 +50,15 @@ def safe_text(text: Any, most: int = REASON) -> str:
 # --- The grader's side ------------------------------------------------------------------------------------------------
 
 
+READY = b"ready"
+
+
 class WorkerLost(Exception):
     """A worker did not answer; that is the machine's fault, not the student's."""
+
+
+class ServerFailed(Exception):
+    """The server could not start: no submission can be graded here. ServerFailed(why)."""
 
 
 class ForkServer:
@@ -73,12 +81,26 @@ class ForkServer:
             stderr=subprocess.DEVNULL, env=environment, cwd=ROOT, pass_fds=[theirs.fileno()], start_new_session=True,
         )  # fmt: skip
         theirs.close()
+        self.started = False
+
+    def wait(self) -> None:
+        """Wait until PyTorch is loaded. Raises ServerFailed."""
+        if not self.started:
+            self.control.settimeout(START_SECONDS)
+            with contextlib.suppress(OSError):
+                told = self.control.recv(MESSAGE_BYTES)
+                if told != READY:
+                    raise ServerFailed(safe_text(told.decode(errors="replace")) or "it ended while it loaded PyTorch")
+                self.started = True
+                return
+            raise ServerFailed(f"PyTorch was not loaded within {START_SECONDS} s")
 
     def is_alive(self) -> bool:
         return self.process.poll() is None
 
     def worker(self) -> Worker:
-        """A new worker. Raises WorkerLost where the server has ended."""
+        """A new worker. Raises WorkerLost where the server has ended, ServerFailed where it never started."""
+        self.wait()
         ours, theirs = socket.socketpair()
         try:
             socket.send_fds(self.control, [b"w"], [theirs.fileno()])
@@ -131,15 +153,20 @@ class Worker:
 
 def serve(control: int) -> None:
     """Fork a worker for each connection that comes over the socket ``control``, until its other end is closed."""
+    channel = socket.socket(fileno=control)
     sys.path[:] = [ROOT, *(place for place in sys.path if place not in ("", ROOT))]
-    from grading.sandbox import tasks
+    try:
+        from grading.sandbox import tasks
 
-    tasks.warm_up()
+        tasks.warm_up()
+    except Exception as error:
+        channel.sendall(f"{type(error).__name__}: {error}".encode(errors="replace")[:MESSAGE_BYTES])
+        return
     for name in ("torchvision", "matplotlib.pyplot", "snntorch"):  # many a submission imports them; each takes seconds
         with contextlib.suppress(Exception):
             importlib.import_module(name)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # ended workers vanish by themselves
-    channel = socket.socket(fileno=control)
+    channel.sendall(READY)
     while True:
         _, descriptors, _, _ = socket.recv_fds(channel, 1, 1)
         if not descriptors:

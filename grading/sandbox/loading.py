@@ -133,6 +133,8 @@ def import_submission(main: str, folder: str) -> types.ModuleType:
     own = {name.removesuffix(".py") for name in os.listdir(folder) + os.listdir(path.parent)}
     for name in own.intersection(OWN_NAMES):
         forget(lambda loaded, _, top=name: loaded == top or loaded.startswith(f"{top}."))
+    challenge.import_file.cache_clear()
+    Placeholder.importing = True
     placeholders = Placeholders()
     sys.meta_path.insert(0, placeholders)
     importlib.invalidate_caches()

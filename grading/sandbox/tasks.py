@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import random
@@ -113,9 +114,6 @@ def build_graph(child: Child) -> None:
     """Build the model with the seed and export it; hand back the graph and the weights of a second, other build."""
     child.doing = DOING["import"]
     make, recipe = child.load()
-    other = b""
-    with contextlib.suppress(Exception), fixed_seeds_ignored():
-        other = state.pack(loading.build(make, child.task["other_seed"]))
     model = loading.build(make, child.task["seed"])
     batch, images = recipe["batch_size"], child.task["images"]
     sizes = {min(batch, images), images % batch or batch, *child.task["batch_sizes"]}
@@ -125,8 +123,19 @@ def build_graph(child: Child) -> None:
         where = loading.place(error, child.scratch)
         at = f"{where} -- " if where and where not in str(error) else ""
         child.end("not_a_graph", f"{at}{error}", recipe=recipe)
-    child.hand_back(struct.pack("<Q", len(exported)) + exported + other)
+    child.hand_back(struct.pack("<Q", len(exported)) + exported + second_build(child, make))
     child.end("done", recipe=recipe)
+
+
+def second_build(child: Child, make: Callable[[], nn.Module]) -> bytes:
+    """The weights of another build of the model, which share with the first what does not come by chance; b"" if none."""
+    if not child.task["second_build"]:
+        return b""
+    with contextlib.suppress(Exception), fixed_seeds_ignored():
+        if getattr(make, "func", None) is copy.deepcopy:  # an instance, which is built at import
+            make, _ = child.load()
+        return state.pack(loading.build(make, 0))
+    return b""
 
 
 @contextlib.contextmanager
@@ -226,12 +235,20 @@ TASKS: dict[str, Callable[..., None]] = {
 
 
 def warm_up() -> None:
-    """Export and train once on noise: PyTorch loads parts of itself at first use, which else would be each child's."""
-    torch.set_num_threads(1)  # a pool of threads would not survive the fork
+    """Train, export and train again on noise: PyTorch loads parts of itself at first use, which else each child would.
+
+    The first backward pass must come before the first export: after one it would start threads, and a process with
+    those refuses to run backward passes in its forks.
+    """
+    torch.set_num_threads(1)  # a pool of threads would not survive the fork either
     split = challenge.Split(torch.randint(0, 256, (64, 28, 28), dtype=torch.uint8), torch.randint(0, 10, (64,)))
-    model = graph.GraphModel(graph.read(build.export(challenge.build_model("efficient"), (32, 64))))
-    for name in challenge.OPTIMIZERS:
-        config = challenge.Config(optimizer=name, batch_size=32)
-        batches = challenge.epoch_batches(split, config, torch.Generator())
-        challenge.train_one_epoch(model, batches, config, 64)
+    eager = challenge.build_model("efficient")
+    warm_epoch(eager, split, "sgd")
+    model = graph.GraphModel(graph.read(build.export(eager, (32, 64))))
+    warm_epoch(model, split, "adamw")
     challenge.predict(model, split.images)
+
+
+def warm_epoch(model: nn.Module, split: challenge.Split, optimizer: str) -> None:
+    config = challenge.Config(optimizer=optimizer, batch_size=32)
+    challenge.train_one_epoch(model, challenge.epoch_batches(split, config, torch.Generator()), config, 64)
