@@ -36,8 +36,8 @@ class Exam:
         self.twice = self.chance.permutation(n)[:PROBE]
         self.first = self.order(n + len(self.twice), n, BATCHES[0])  # from n on: the noisy copies of self.twice
         self.second = self.order(n, n, BATCHES[1])
-        shown = np.concatenate([self.pixels, self.with_noise(self.pixels[self.twice])])
-        self.images = np.concatenate([data.train.images.numpy()[probe], shown[self.first], self.pixels[self.second]])
+        self.shown = np.concatenate([self.pixels, self.with_noise(self.pixels[self.twice])])
+        self.images = np.concatenate([data.train.images.numpy()[probe], self.shown[self.first], self.pixels[self.second]])
         self.parts = [(PROBE, BATCHES[0]), (len(self.first), BATCHES[0]), (len(self.second), BATCHES[1])]
 
     def order(self, count: int, n: int, batch: int) -> np.ndarray:
@@ -50,22 +50,19 @@ class Exam:
         return np.where(pixels > 0, changed, 0).astype(np.uint8)
 
     def one_by_one(self) -> tuple[np.ndarray, list[tuple[int, int]]]:
-        """All test images for a child that answers each alone, behind one image for the untrained model."""
-        self.alone = self.chance.permutation(len(self.labels))
-        images = np.concatenate([self.images[:1], self.pixels[self.alone]])
-        return images, [(1, 1), (len(self.alone), 1)]
+        """The test images and noisy copies for a child that answers each alone, behind one for the untrained model."""
+        self.first = self.chance.permutation(len(self.shown))
+        images = np.concatenate([self.images[:1], self.shown[self.first]])
+        return images, [(1, 1), (len(self.first), 1)]
 
     def untrained_accuracy(self, logits: np.ndarray) -> float:
         return float((chosen(logits) == self.probed).mean())
 
     def right(self, logits: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, float]:
-        """Which test images are answered rightly, and the fraction of the noisy copies that are."""
+        """Which test images are answered rightly (the last time they were shown), and what fraction of noisy copies."""
         answers = by_image(chosen(logits), self.first, len(self.labels) + len(self.twice))
         plain, noisy = np.split(answers, [len(self.labels)])
         return plain == names[self.labels], float((noisy == names[self.labels[self.twice]]).mean())
-
-    def right_alone(self, logits: np.ndarray, names: np.ndarray) -> np.ndarray:
-        return by_image(chosen(logits), self.alone, len(self.labels)) == names[self.labels]
 
     def moved(self, first: np.ndarray, second: np.ndarray) -> bool:
         """Whether answers differ between two orders and batch sizes by more than rounding."""

@@ -283,11 +283,10 @@ class Grader:
         if untrained > CHANCE:
             found = f"before any training it gets {percent(untrained)} right, where chance is 10 %"
             raise Ended("rejected", f"{found}: it was trained before")
-        right, noisy = exam.right(logits[1], names)
         if exam.moved(logits[1], logits[2]):
             run.one_by_one = True
             logits = self.answers(case, program, weights, *exam.one_by_one())
-            right = exam.right_alone(logits[1], names)
+        right, noisy = exam.right(logits[1], names)
         run.accuracy = float(right.mean())
         without = float(right[exam.twice].mean())
         if without - noisy > NOISE_DROP:

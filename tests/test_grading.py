@@ -271,7 +271,7 @@ def graded(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Graded:
     shutil.copytree(HERE / "honest", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     due = write_odd_submissions(folder)
     (folder / "alice.py").write_text(LINEAR)
-    limits = ("--timeout", 8, "--memory", 1200, "--jobs", 2)
+    limits = ("--timeout", 6, "--memory", 1200, "--jobs", 2)
     environment = {**os.environ, "TMPDIR": str(scratch), "GITHUB_STEP_SUMMARY": str(root / "summary.md")}
     done = run_grading(folder, "--out", out, *on_digits, *limits, env=environment)
     return Graded(folder, out, scratch, done, due)

@@ -128,7 +128,7 @@ def build_graph(child: Child) -> None:
 
 
 def second_build(child: Child, make: Callable[[], nn.Module]) -> bytes:
-    """The weights of another build of the model, which share with the first what does not come by chance; b"" if none."""
+    """The weights of another build, which share with the first what does not come by chance; b"" where it fails."""
     if not child.task["second_build"]:
         return b""
     with contextlib.suppress(Exception), fixed_seeds_ignored():

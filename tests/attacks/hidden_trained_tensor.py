@@ -1,4 +1,4 @@
-# expect rejected: trains 31,360 numbers outside
+# expect failed: not verified: it cannot become a graph
 import torch
 from torch import nn
 
