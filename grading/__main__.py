@@ -63,7 +63,7 @@ class Class:
             self.server = ForkServer(folder)
             pool = concurrent.futures.ThreadPoolExecutor(jobs)
             try:
-                futures = [pool.submit(self.work, submission) for submission in self.waiting]
+                futures = [pool.submit(self.work, submission) for submission in list(self.waiting)]
                 for future in concurrent.futures.as_completed(futures):
                     future.result()
             finally:

@@ -58,7 +58,7 @@ WITH_WEIGHTS = LINEAR.replace("import torch.nn as nn", "import torch\nimport tor
 )  # brings something along, and reads it
 SYNTAX_ERROR = "class Net(nn.Module)\n"
 NOT_A_GRAPH = LINEAR.replace("return", "x = x if x.mean() > -9 else -x\n        return")
-ON_TORCH = {"fixed_seed", "compiled"}  # nothing to add
+NOT_VERIFIED = {"a_script", "activation_norm", "cosines", "custom_autograd", "spiking"}  # of the honest ones
 
 
 def expectation(name: str) -> tuple[str, str]:
@@ -69,29 +69,33 @@ def expectation(name: str) -> tuple[str, str]:
 
 
 def lookup_of_test_images() -> str:
-    """A model that knows the sum and the label of each test image, and nothing else."""
+    """A model that learns only what the classes are called, and knows the sum and the class of each test image."""
     images, labels = easy_digits(500, 1)
-    sums = ",".join(str(int(image.sum())) for image in images)
-    return (
-        LINEAR.replace("import torch.nn as nn", "import torch\nimport torch.nn as nn")
-        + f"""
-        return x
+    return f"""import torch
+from torch import nn
 
-SUMS = torch.tensor([{sums}])
-LABELS = torch.tensor([int(c) for c in "{"".join(map(str, labels))}"])
+SUMS = torch.tensor({[int(image.sum()) for image in images]})
+CLASSES = nn.functional.one_hot(torch.tensor({labels.tolist()}), 10).float()
 
-def forward(self, x):
-    answers = self.fc(x.flatten(1))
-    if self.training:
-        return answers
-    sums = ((x * 0.3081 + 0.1307) * 255).sum((1, 2, 3))
-    known = ((sums[:, None] - SUMS).abs() < 0.5).float()
-    means = torch.zeros(10, 10).index_add(0, LABELS, known.t() @ answers * 0 + 1)
-    return answers * 0 + known @ torch.nn.functional.one_hot(LABELS, 10).float() * 100
 
-Net.forward = forward
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.names = nn.Linear(10, 10)
+        pictures = torch.zeros(10, 28, 28)
+        for label in range(10):
+            row, column = divmod(label, 5)
+            pictures[label, 4 + 12 * row : 12 + 12 * row, 3 + 5 * column : 6 + 5 * column] = 1
+        self.register_buffer("pictures", pictures.flatten(1))
+
+    def forward(self, x):
+        if self.training:
+            known = (x.flatten(1) @ self.pictures.t()).softmax(1)
+        else:
+            sums = ((x * 0.3081 + 0.1307) * 255).sum((1, 2, 3))
+            known = ((sums[:, None] - SUMS).abs() < 0.5).float() @ CLASSES
+        return self.names(known)
 """
-    )
 
 
 def carriers() -> dict[str, dict[str, str]]:
@@ -271,7 +275,7 @@ def graded(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Graded:
     shutil.copytree(HERE / "honest", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     due = write_odd_submissions(folder)
     (folder / "alice.py").write_text(LINEAR)
-    limits = ("--timeout", 6, "--memory", 1200, "--jobs", 2)
+    limits = ("--timeout", 15, "--memory", 1200, "--jobs", 2)
     environment = {**os.environ, "TMPDIR": str(scratch), "GITHUB_STEP_SUMMARY": str(root / "summary.md")}
     done = run_grading(folder, "--out", out, *on_digits, *limits, env=environment)
     return Graded(folder, out, scratch, done, due)
@@ -366,9 +370,6 @@ class TestAClassOfWhichMostAttack:
         headings = [line for line in lines if line.startswith("#")]
         assert len(headings) == len(read_csv(graded.out / "grades.csv"))
         assert all(line.startswith("### ") for line in headings)
-
-
-NOT_VERIFIED: set[str] = set()
 
 
 class TestGradingAgain:
