@@ -20,6 +20,7 @@ from .wire import Graph, Node, Refused, TensorSpec, Value, decode, require
 
 __all__ = ["Count", "GraphModel", "Program", "Refused", "load_state", "pack_state", "read"]
 
+FREE = 6_000  # bytes of a graph, compressed, that are not charged: real models take 0.1 to 2 kB
 MEAN, VARIANCE, TRAINING = 3, 4, 5  # places of batch_norm's running_mean, running_var and training
 
 
@@ -27,7 +28,7 @@ class Count(NamedTuple):
     """What a program is charged for: a number of 64 bits counts as two, a complex one as twice its parts."""
 
     parameters: int
-    buffers: int  # buffers and constants of every type, without BatchNorm's running statistics
+    buffers: int  # buffers, constants and literals of every type, without BatchNorm's running statistics
 
 
 @dataclass(frozen=True)
@@ -38,11 +39,16 @@ class Program:
     graphs: tuple[Graph, ...]
 
     def count(self) -> Count:
-        """Every tensor once, by its role; a tensor is charged whether or not a graph reads it."""
+        """Every tensor once, by its role, whether or not a graph reads it.
+
+        Numbers can also stand in the graph itself, as literals or in the way it is wired. What a graph takes in bytes
+        beyond FREE is charged as numbers of 32 bits.
+        """
         totals = dict.fromkeys(("parameter", "buffer", "constant", "statistics"), 0)
         for tensor in self.tensors:
             totals[tensor.role] += tensor.numel * max(1, tensor.dtype.itemsize // 4)
-        return Count(totals["parameter"], totals["buffer"] + totals["constant"])
+        literals = max(0, self.description - FREE) // 4
+        return Count(totals["parameter"], totals["buffer"] + totals["constant"] + literals)
 
     @cached_property
     def description(self) -> int:
@@ -135,9 +141,9 @@ def statistics(program: Program) -> set[int]:
     returned = {graph.inputs[graph.output - 1] for graph in program.graphs if 0 < graph.output <= len(graph.inputs)}
     free = set()
     for index, tensor in enumerate(program.tensors):
-        if tensor.role == "buffer" and index not in returned and found[index]:
-            if is_statistic(tensor, found[index]) or is_counter(tensor, found[index]):
-                free.add(index)
+        only_named = tensor.role == "buffer" and index not in returned and found[index]
+        if only_named and (is_statistic(tensor, found[index]) or is_counter(tensor, found[index])):
+            free.add(index)
     return free
 
 

@@ -8,9 +8,10 @@ The header is ``[tensors, graphs]`` with
     graph   [mode, batch size or null for any, [inputs: indices of tensors], [nodes], [node or input that is returned]]
     node    [operator, [arguments], [[name, argument], ...], grad: true or false inside such a block, else null]
 
-Value 0 of a graph is its images, values 1 to k are its inputs, the others its nodes in their order. An argument is null,
-true, false, a number, a string, a list of arguments, or one of {"value": i}, {"float": "inf"}, {"complex": [re, im]},
-{"dtype": "float32"}, {"device": "cpu"}, {"layout": "strided"}, {"memory_format": "channels_last"}.
+Value 0 of a graph is its images, values 1 to k are its inputs, the others its nodes in their order. An argument is
+null, true, false, a number, a string, a list of arguments, or one of {"value": i}, {"float": "inf"},
+{"complex": [re, im]}, {"dtype": "float32"}, {"device": "cpu"}, {"layout": "strided"}, {"memory_format":
+"channels_last"}.
 
 ``decode`` takes the bytes for hostile. It raises Refused and nothing else, computes no tensor, and holds at most the
 bytes themselves and about 40 times the header: MAX_HEADER bounds that to 160 MB.
@@ -158,7 +159,7 @@ def tagged(value: Any) -> dict[str, Any]:
 
 
 def decode(raw: bytes) -> tuple[list[TensorSpec], list[Graph]]:
-    """The tensors and the graphs in ``raw``; raises Refused, and only that, for anything that ``encode`` never writes."""
+    """The tensors and the graphs in ``raw``; raises Refused, and only that, for what ``encode`` never writes."""
     require(isinstance(raw, (bytes, bytearray, memoryview)), "no bytes")
     require(len(raw) <= MAX_BYTES, f"{len(raw):,} bytes, where {MAX_BYTES:,} are the most")
     require(bytes(raw[:8]) == MAGIC and len(raw) >= 16, "these bytes are no graph")
@@ -209,12 +210,14 @@ def untag(pairs: list[tuple[str, Any]]) -> Any:
 
 
 def fields(row: Any, types: tuple[Any, ...], what: str) -> list[Any]:
-    """The fields of a row of the header, if they have these types."""
-    right = type(row) is list and len(row) == len(types) and all(map(isinstance, row, types))
-    require(
-        right and not any(isinstance(v, bool) and t is int for v, t in zip(row, types)), f"a {what} is not well formed"
-    )  # noqa: B905
+    """The fields of a row of the header, if they have exactly these types (a bool is no int), or one of a tuple."""
+    right = type(row) is list and len(row) == len(types)
+    require(right and all(map(has_type, row, types)), f"a {what} is not well formed")
     return row
+
+
+def has_type(value: Any, types: Any) -> bool:
+    return types is object or type(value) in (types if isinstance(types, tuple) else (types,))
 
 
 def read_tensors(rows: list[Any], data: memoryview) -> list[TensorSpec]:
@@ -293,9 +296,13 @@ def fits(value: Any, parameter: Parameter, kinds: Sequence[str]) -> bool:
     )
 
 
-TYPES = {"int": (int,), "float": (int, float), "bool": (bool,), "number": (int, float, bool, complex), "str": (str,),
-         "dtype": (torch.dtype,), "device": (torch.device,), "layout": (torch.layout,),
-         "memory_format": (torch.memory_format,), "tensor": (int, float, bool, complex), "tensors": (), "nothing": ()}  # fmt: skip
+NUMERIC = (int, float, bool, complex)
+TYPES = {
+    "int": (int,), "float": (int, float), "bool": (bool,), "number": NUMERIC, "str": (str,), "dtype": (torch.dtype,),
+    "device": (torch.device,), "layout": (torch.layout,), "memory_format": (torch.memory_format,),
+    "tensor": NUMERIC,  # which ATen takes for a tensor without dimensions
+    "tensors": (), "nothing": (),
+}  # fmt: skip
 
 
 def fits_one(value: Any, kind: str, kinds: Sequence[str]) -> bool:

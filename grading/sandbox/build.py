@@ -293,7 +293,8 @@ def renumber(rows: list[Any], moved: dict[int, int]) -> list[Any]:
 FUNCTIONS = {
     **{f: f"math.{f.__name__}" for f in (
         operator.add, operator.sub, operator.mul, operator.floordiv, operator.truediv, operator.mod, operator.neg,
-        operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, abs, min, max, int, float, round)},
+        operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge, abs, min, max, int, float, round,
+    )},
     torch.sym_int: "math.int", torch.sym_float: "math.float", torch.sym_max: "math.max", torch.sym_min: "math.min",
 }  # fmt: skip
 SILENT = ("_assert", "sym_constrain_range", "_assert_tensor_metadata")  # checks of the tracer's own
