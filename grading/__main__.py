@@ -18,7 +18,6 @@ if __name__ == "__main__":  # before torch's import, which takes seconds: an ear
 import argparse
 import concurrent.futures
 import contextlib
-import fcntl
 import shutil
 import tempfile
 import threading
@@ -30,9 +29,14 @@ import mnist_efficient_model as challenge
 from grading import gradebook, platforms, rubric
 from grading.judge import Grade, Grader, Settings
 from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost, safe_text
-from grading.sandbox.isolation import ROOT
+from grading.sandbox.isolation import ROOT, resource
 from grading.submissions import Submission, find_submissions
 from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, positive
+
+try:
+    import fcntl
+except ImportError:  # Windows, where there is no fork either: see command()
+    fcntl = None
 
 PREFIX = "grading-"  # of a run's temporary folder
 
@@ -195,6 +199,8 @@ def command(arguments: argparse.Namespace) -> int:
         return OK
     if arguments.submissions is None:
         raise ChallengeError("which submissions? give a folder, or one file (see --help)", USAGE)
+    if fcntl is None or resource is None:
+        raise ChallengeError("grading needs Linux or macOS; on Windows run it in WSL or a container", MACHINE_ERROR)
     limits = Limits(arguments.max_parameters, arguments.min_accuracy)
     criteria = rubric.read_rubric(arguments.rubric, limits)
     out, data_dir = arguments.out, Path(arguments.data_dir or challenge.default_data_dir())

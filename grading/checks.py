@@ -37,7 +37,9 @@ class Exam:
         self.first = self.order(n + len(self.twice), n, BATCHES[0])  # from n on: the noisy copies of self.twice
         self.second = self.order(n, n, BATCHES[1])
         self.shown = np.concatenate([self.pixels, self.with_noise(self.pixels[self.twice])])
-        self.images = np.concatenate([data.train.images.numpy()[probe], self.shown[self.first], self.pixels[self.second]])
+        self.images = np.concatenate(
+            [data.train.images.numpy()[probe], self.shown[self.first], self.pixels[self.second]]
+        )
         self.parts = [(PROBE, BATCHES[0]), (len(self.first), BATCHES[0]), (len(self.second), BATCHES[1])]
 
     def order(self, count: int, n: int, batch: int) -> np.ndarray:

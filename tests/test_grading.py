@@ -16,8 +16,10 @@ import os
 import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from collections.abc import Callable
@@ -815,3 +817,51 @@ class TestTheCode:
     @pytest.mark.parametrize("code", [b"(" * 100_000, b"x = " + b"-" * 50_000 + b"1", b"\xff\xfe", b"# coding: no\n"])
     def test_that_is_none_harms_nobody(self, code):
         assert source.needed({"model.py": code}, "model.py") == {"model.py": code}
+
+
+def isolation_table() -> list[dict[str, str]]:
+    """The table in docs/grading.md of what a submission can do, one dictionary per line."""
+    lines = (ROOT / "docs" / "grading.md").read_text(encoding="utf-8").splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith("| can it ..."))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[start:]]
+    rows = rows[: next(i for i, row in enumerate(rows) if len(row) == 1)]
+    return [dict(zip(("attempt", "", "namespaces", "namespaces,landlock"), row, strict=True)) for row in rows[2:]]
+
+
+def usable_python(user: int) -> str | None:
+    """A Python that this user may run; the probe needs only the standard library."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        code = (
+            f"import os; os.setresuid({user}, {user}, {user}); import sysconfig; sysconfig.get_paths(); import ctypes"
+        )
+        if shutil.which(python) and subprocess.run([python, "-c", code], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+@pytest.mark.skipif(isolation.LIBC is None, reason="needs Linux")
+class TestIsolation:
+    @pytest.mark.parametrize("user", [os.getuid(), 65534])
+    @pytest.mark.parametrize("refused", ["", "namespaces", "namespaces,landlock"])
+    def test_holds_what_the_table_in_the_docs_says(self, tmp_path_factory, user, refused):
+        if os.getuid() not in (0, user) or not (python := usable_python(user)):
+            pytest.skip("cannot run Python as that user here")
+        root = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
+        try:
+            for folder in (root, root / "hidden", root / "other"):
+                folder.mkdir(exist_ok=True)
+                folder.chmod(0o777)
+                (folder / "secret").write_text("labels")
+            with socket.create_server(("127.0.0.1", 0)) as server:
+                port = server.getsockname()[1]
+                command = [python, HERE / "probe_isolation.py", user, refused, root / "hidden", root / "other", port]
+                done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60)
+        finally:
+            shutil.rmtree(root)
+        if "Permission" in done.stderr:
+            pytest.skip("that user cannot read this project here")
+        found = json.loads(done.stdout)
+        granted = found.pop("granted")
+        if granted != [name for name in ("namespaces", "landlock") if name not in refused]:
+            pytest.skip(f"this kernel grants {granted or 'nothing'}")
+        assert found == {row["attempt"]: row[refused] == "yes" for row in isolation_table()}

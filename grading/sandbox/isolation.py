@@ -31,6 +31,7 @@ MS_RDONLY, MS_PRIVATE_RECURSIVE, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 1, (1 << 18) 
 SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
 READ_RIGHTS, ALL_RIGHTS, FILE_RIGHTS = 0b1101, (1 << 13) - 1, 0b111  # execute, read file, read folder; all of ABI 1
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+CAPABILITY_VERSION_3 = 0x20080522
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
@@ -61,6 +62,8 @@ def isolate(scratch: str, hidden: Sequence[str], memory: int, seconds: float) ->
         granted.append("namespaces")
     if LIBC and landlock(library_folders(), [scratch, os.devnull]):
         granted.append("landlock")
+    if LIBC:
+        drop_capabilities()
     return granted
 
 
@@ -80,6 +83,12 @@ def set_limits(memory: int, seconds: float) -> None:
     ):
         with contextlib.suppress(ValueError, OSError):  # macOS refuses some
             resource.setrlimit(kind, (limit, limit))
+
+
+def drop_capabilities() -> None:
+    """Give up what root may do beyond the owner of its files, such as raising the limits again, for all heirs too."""
+    libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc("capset", struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24))
 
 
 # --- Namespaces -------------------------------------------------------------------------------------------------------
@@ -151,7 +160,7 @@ def landlock(readable: Sequence[str], writable: Sequence[str]) -> bool:
             rule = struct.pack("=Qi", allowed if os.path.isdir(path) else allowed & FILE_RIGHTS, parent)
             libc("syscall", SYS_LANDLOCK_ADD, ruleset, 1, rule, 0)
             os.close(parent)
-    libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # else only root may
     libc("syscall", SYS_LANDLOCK_RESTRICT, ruleset, 0)
     os.close(ruleset)
     return True

@@ -95,6 +95,8 @@ def load(model: nn.Module, raw: bytes) -> None:
             if other and other.tensor.shape == entry.tensor.shape and other.tensor.dtype == entry.tensor.dtype:
                 entry.tensor.copy_(other.tensor)
             elif entry.kind == "parameter":
-                raise ValueError(f"rebuilt in a new process, its parameter {entry.name} is another one than was trained")
+                raise ValueError(
+                    f"rebuilt in a new process, its parameter {entry.name} is another one than was trained"
+                )
     if lost := [name for name, entry in trained.items() if entry.kind == "parameter"]:
         raise ValueError(f"rebuilt in a new process, it lacks the parameter {lost[0]} that was trained")
