@@ -27,9 +27,11 @@ from pathlib import Path
 
 import mnist_efficient_model as challenge
 from grading import gradebook, platforms, rubric
-from grading.judge import Grade, Grader, Settings
-from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost, safe_text
+from grading.grades import Grade, Settings
+from grading.judge import Grader
+from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost
 from grading.sandbox.isolation import ROOT, resource
+from grading.sandbox.watch import safe_text
 from grading.submissions import Submission, find_submissions
 from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, positive
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grading.judge import Grade, Run, Settings, sha256
+from grading.grades import Grade, Run, Settings, sha256
 from grading.rubric import Criterion, Scored, score
 from mnist_efficient_model import percent, write_file, write_files
 

@@ -9,111 +9,32 @@ Labels are permuted anew for each seed; the order of the test images is known he
 from __future__ import annotations
 
 import dataclasses
-import functools
-import hashlib
 import math
 import secrets
-import statistics
 import struct
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import mnist_efficient_model as challenge
-from grading import checks, graph, source
+from grading import checks, graph, source, verdict
 from grading.checks import BATCHES, Exam
+from grading.grades import Grade, Run, Settings, sha256
 from grading.sandbox import state
-from grading.sandbox.forkserver import Worker, safe_text
-from grading.sandbox.isolation import FILE_BYTES, ROOT
+from grading.sandbox.forkserver import Worker
+from grading.sandbox.isolation import FILE_BYTES
+from grading.sandbox.watch import safe_text
 from grading.submissions import Submission
-from mnist_efficient_model import Limits, percent
+from mnist_efficient_model import percent
 
 CHANCE = 0.4  # an untrained model that does better than this was trained before
 NOISE_DROP = 0.15  # a model that loses more than this to noise nobody sees has memorised the images
 DESCRIPTION_BYTES = 6_000  # real student models: 78 to 700 bytes, whole training scripts up to 2,400
 FAR_OVER = 40  # times the limit of parameters: no epoch is spent on such a model
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every submission is held to."""
-
-    limits: Limits
-    dataset: str
-    seeds: tuple[int, ...]
-    model_name: str | None
-    seconds: float  # for each child
-    memory: int  # bytes, for each child, beside the libraries
-    verified_only: bool = False
-
-    def key(self, submission: Submission, data: str) -> str:
-        """Changes when a regrading could give another verdict."""
-        parts = [submission.digest(), repr(self), data, repr(challenge.versions()), code_digest()]
-        return sha256("\0".join(parts).encode())
-
-
-def sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
-@functools.cache
-def code_digest() -> str:
-    """Of the code that judges; read once for the whole class."""
-    paths = [Path(challenge.__file__), *sorted(Path(ROOT, "grading").rglob("*.py"))]
-    return sha256(b"\0".join(path.read_bytes() for path in paths))
-
-
-@dataclass
-class Run:
-    """One seed's epoch and evaluation. None: not measured."""
-
-    seed: int
-    parameters: int | None = None
-    buffers: int | None = None  # numbers in buffers and constants of every type, BatchNorm's statistics left out
-    accuracy: float | None = None
-    untrained_accuracy: float | None = None
-    train_accuracy: float | None = None  # at the end of the epoch, on augmented images
-    train_seconds: float | None = None
-    memory_mb: int | None = None
-    images_seen: int | None = None
-    diverged_at: int | None = None
-    one_by_one: bool = False  # answers moved with the batch, so each image was answered alone
-    labels: list[int] = field(default_factory=list)  # what each class was called in this run
-
-
-@dataclass
-class Grade:
-    """A submission's verdict, as its JSON file holds it. None: not measured."""
-
-    student: str
-    status: str
-    reason: str
-    key: str = ""
-    verified: bool | None = None  # no line of the submission's code ran where data or labels were
-    doubts: list[str] = field(default_factory=list)  # why it is not verified
-    description_bytes: int | None = None  # of the code that the model consists of, compressed
-    parameters: int | None = None  # the most of all seeds
-    buffers: int | None = None
-    accuracy: float | None = None  # the median; of an even number of seeds the lower middle one
-    accuracy_min: float | None = None
-    accuracy_max: float | None = None
-    accuracy_interval: tuple[float, float] | None = None  # of the median, 95 %, Wilson
-    train_seconds: float | None = None  # median
-    runs: list[Run] = field(default_factory=list)
-    isolation: list[str] = field(default_factory=list)  # what the kernel granted
-    log: str = ""  # what the submission printed, the middle left out
-    settings: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-
-    def doubt(self, why: str) -> None:
-        """The grade is not verified."""
-        self.verified = False
-        if why not in self.doubts:
-            self.doubts.append(why)
 
 
 class Ended(Exception):
@@ -154,9 +75,9 @@ class Grader:
                     self.run(case, seed)
             except Ended as ended:
                 grade.status, grade.reason = ended.args[0], safe_text(ended.args[1])
-        self.summarise(grade)
+        verdict.summarise(grade, len(self.data.test.labels))
         if not grade.status:
-            grade.status, grade.reason = self.judge(grade)
+            grade.status, grade.reason = verdict.judge(grade, self.settings.limits)
         return grade
 
     def open(self, submission: Submission, grade: Grade, worker: Callable[[], Worker], folder: Path) -> Case:
@@ -304,56 +225,6 @@ class Grader:
             raise Ended("rejected", f"{len(raw):,} bytes of answers came back for {len(images):,} images")
         logits = np.frombuffer(raw, np.float32).reshape(-1, challenge.CLASSES)
         return np.split(logits, np.cumsum([count for count, _ in parts])[:-1])
-
-    # --- The verdict ---
-
-    def summarise(self, grade: Grade) -> None:
-        """The figures of all seeds."""
-        counted = [run for run in grade.runs if run.parameters is not None]
-        if counted:
-            grade.parameters, grade.buffers = max(r.parameters for r in counted), max(r.buffers for r in counted)
-        runs = [run for run in grade.runs if run.accuracy is not None]
-        if not runs:
-            return
-        accuracies = [run.accuracy for run in runs]
-        grade.accuracy = statistics.median_low(accuracies)
-        grade.accuracy_min, grade.accuracy_max = min(accuracies), max(accuracies)
-        grade.accuracy_interval = challenge.wilson_interval(grade.accuracy, len(self.data.test.labels))
-        seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
-        grade.train_seconds = statistics.median(seconds) if seconds else None
-
-    def judge(self, grade: Grade) -> tuple[str, str]:
-        """Passed or failed, and why, of a model that ran with every seed."""
-        doubts = "; ".join(grade.doubts)
-        limits, broken = self.settings.limits, []
-        total = grade.parameters + grade.buffers
-        what = f"{grade.parameters:,} parameters"
-        if grade.buffers:
-            what += f" and {grade.buffers:,} numbers in buffers and constants, {total:,} in all"
-        if total >= limits.parameters:
-            broken.append(f"{what}: {total - limits.parameters + 1:,} too many to be under {limits.parameters:,}")
-        if not grade.accuracy >= limits.accuracy:
-            short = 100 * (limits.accuracy - grade.accuracy)
-            found = f"accuracy {percent(grade.accuracy)} (median of {len(grade.runs)} seeds)"
-            broken.append(f"{found}: {short:.2f} points short of {percent(limits.accuracy)}{self.advice(grade)}")
-        notes = f" (each image answered alone: {ALONE})" if any(run.one_by_one for run in grade.runs) else ""
-        notes += f" (not verified: {doubts})" if doubts else ""
-        if broken:
-            return "failed", "; ".join(broken) + notes
-        return "passed", f"{what}, accuracy {percent(grade.accuracy)}{notes}"
-
-    def advice(self, grade: Grade) -> str:
-        """What may be behind a low accuracy."""
-        middle = next(run for run in grade.runs if run.accuracy == grade.accuracy)
-        if middle.diverged_at:
-            return f"; the loss stopped being a number at step {middle.diverged_at:,}: set a smaller lr in RECIPE"
-        if middle.train_accuracy is not None and middle.train_accuracy - grade.accuracy > 0.3:
-            reached = f"; it reached {percent(middle.train_accuracy)} in training, but not when tested: "
-            return reached + "mind what it does otherwise in eval(), and keep what it learns in nn.Parameter"
-        return ""
-
-
-ALONE = "its answers change with the other images of a batch, or by chance"
 
 
 def secret_permutation() -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grading.judge import Grade
+from grading.grades import Grade
 from mnist_efficient_model import USAGE, ChallengeError, Limits, percent
 
 SCORED = ("passed", "failed")  # the statuses of models that ran; the others have no figures to give credit for

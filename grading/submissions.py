@@ -38,8 +38,8 @@ class Submission:
 
 
 def to_text(name: str) -> str:
-    """A file's name as text that can be printed and encoded, different for different bytes."""
-    return os.fsencode(name).decode("utf-8", "backslashreplace")
+    """A file's name as text that can be encoded, different for different bytes."""
+    return os.fsencode(name).replace(b"\\", b"\\\\").decode("utf-8", "backslashreplace")
 
 
 def find_submissions(path: Path, excluded: Collection[Path] = (), alone: bool = False) -> list[Submission]:
@@ -53,12 +53,16 @@ def find_submissions(path: Path, excluded: Collection[Path] = (), alone: bool = 
     if alone or path.is_file() or any((path / name).is_file() for name in ("model.py", "src/model.py")):
         return [read_submission(path, to_text(path.resolve().name).removesuffix(".py"))]
     skipped = {folder.resolve() for folder in excluded}
+    if path.resolve() in skipped:
+        raise ChallengeError(
+            f"{path} is where results or data go: put the submissions into a folder of their own", USAGE
+        )
     try:
         entries = sorted(path.iterdir(), key=lambda entry: os.fsencode(entry.name))
     except OSError as error:
         raise ChallengeError(f"cannot read {path}: {error.strerror}", USAGE) from error
     entries = [e for e in entries if not e.name.startswith(".") and e.name not in SKIPPED_FOLDERS]
-    entries = [entry for entry in entries if entry.is_symlink() or entry.absolute() not in skipped]
+    entries = [entry for entry in entries if entry.is_symlink() or entry.resolve() not in skipped]
     if not entries:
         raise ChallengeError(f"{path} holds no submissions: put one file or folder per student there", USAGE)
     return [read_submission(e, student) for e, student in zip(entries, names([e.name for e in entries]), strict=True)]
@@ -67,7 +71,8 @@ def find_submissions(path: Path, excluded: Collection[Path] = (), alone: bool = 
 def names(entries: list[str]) -> list[str]:
     """The students' names, all different: without ``.py``, unless two would be the same (alice.py beside alice/)."""
     short = [to_text(name).removesuffix(".py") for name in entries]
-    return [text if short.count(text) == 1 else to_text(name) for name, text in zip(entries, short, strict=True)]
+    found = [text if short.count(text) == 1 else to_text(name) for name, text in zip(entries, short, strict=True)]
+    return found if len(set(found)) == len(found) else [to_text(name) for name in entries]
 
 
 def read_submission(path: Path, student: str) -> Submission:

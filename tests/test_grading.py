@@ -34,7 +34,7 @@ from torch import nn
 
 import mnist_efficient_model as challenge
 from grading import __main__ as room
-from grading import checks, gradebook, judge, platforms, rubric, source, submissions
+from grading import checks, gradebook, grades, judge, platforms, rubric, source, submissions
 from grading.sandbox import isolation, state
 from grading.sandbox.forkserver import ForkServer
 from mnist_efficient_model import ChallengeError, Limits
@@ -76,6 +76,7 @@ def lookup_of_test_images() -> str:
     return f"""import torch
 from torch import nn
 
+RECIPE = {{"lr": 0.1}}
 SUMS = torch.tensor({[int(image.sum()) for image in images]})
 CLASSES = nn.functional.one_hot(torch.tensor({labels.tolist()}), 10).float()
 
@@ -324,7 +325,8 @@ class TestAClassOfWhichMostAttack:
     def test_verifies_a_grade_only_where_no_code_of_the_submission_met_the_data(self, graded):
         verified = {name: graded.grade(name)["verified"] for name in HONEST}
         assert {name for name, yes in verified.items() if not yes} == NOT_VERIFIED
-        assert graded.grade("decides_by_the_data")["doubts"][0].startswith("it cannot become a graph: decides_by")
+        (doubt,) = graded.grade("decides_by_the_data")["doubts"]
+        assert doubt.startswith("it cannot become a graph") and "decides_by_the_data.py, line 11" in doubt
 
     def test_leaves_no_process_and_no_file_behind(self, graded):
         assert list(graded.scratch.iterdir()) == []
@@ -421,7 +423,7 @@ class TestGradingAgain:
 
     def test_happens_under_other_rules(self):
         submission = submissions.Submission("alice", "model.py", {"model.py": LINEAR.encode()})
-        settings = judge.Settings(Limits(), "mnist", (0, 1, 2), None, 300.0, 1 << 31)
+        settings = grades.Settings(Limits(), "mnist", (0, 1, 2), None, 300.0, 1 << 31)
         same = dataclasses.replace(settings)
         others = [{"limits": Limits(7000)}, {"seeds": (0,)}, {"dataset": "kmnist"}, {"verified_only": True}]
         assert settings.key(submission, "data") == same.key(submission, "data") != same.key(submission, "other data")
@@ -536,10 +538,16 @@ class TestNames:
         assert len({gradebook.file_name(name).lower() for name in names}) == len(set(names))
 
 
-def a_grade(**changes) -> judge.Grade:
+    def test_of_entries_are_different_for_different_entries(self):
+        entries = ["a", "a.py", "a.py.py", "b", os.fsdecode(b"c\xff"), "c\\xff", "d.py"]
+        assert len(set(submissions.names(entries))) == len(entries)
+        assert submissions.names(["a.py", "jean.dupont"]) == ["a", "jean.dupont"]
+
+
+def a_grade(**changes) -> grades.Grade:
     facts = dict(student="eve", status="passed", reason="fine", parameters=20_000, buffers=0, accuracy=0.96,
                  accuracy_min=0.95, accuracy_max=0.97, train_seconds=3.0, verified=True)  # fmt: skip
-    return judge.Grade(**{**facts, **changes})
+    return grades.Grade(**{**facts, **changes})
 
 
 def scored(criteria=None, **changes) -> rubric.Scored:
@@ -659,6 +667,11 @@ class TestTheCommand:
     def test_of_an_empty_folder_says_so(self, tmp_path, capsys):
         assert room.main([str(tmp_path)]) == 2
         assert "holds no submissions" in capsys.readouterr().err
+
+    def test_of_the_folder_where_results_go_says_so(self, on_digits, tmp_path, capsys):
+        (tmp_path / "alice.py").write_text(LINEAR)
+        assert room.main([str(tmp_path), "--out", str(tmp_path), *map(str, on_digits)]) == 2
+        assert "a folder of their own" in capsys.readouterr().err
 
     def test_tells_before_the_grading_that_it_cannot_write(self, on_digits, tmp_path, capsys):
         (tmp_path / "alice.py").write_text(LINEAR)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import importlib.abc
-import importlib.machinery
 import importlib.util
 import inspect
 import os
@@ -13,7 +11,7 @@ import random
 import sys
 import traceback
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,92 +21,10 @@ from torch import nn
 
 import mnist_efficient_model as challenge
 from grading.sandbox.isolation import ROOT
+from grading.sandbox.placeholders import Placeholder, Placeholders
 
 OWN_NAMES = ("mnist_efficient_model", "grading", "data", "export", "report")  # of this project, at the top
-PLACEHOLDERS = 20  # missing packages that are replaced before the import is given up
-
-
-# --- Packages that are not there --------------------------------------------------------------------------------------
-
-
-class Placeholder:
-    """Stands for whatever a missing package would hold: does nothing at import, and raises when called later."""
-
-    importing = True  # of all placeholders
-
-    def __init__(self, name: str) -> None:
-        self.__name__ = self.__qualname__ = name
-
-    def __getattr__(self, name: str) -> Placeholder:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Placeholder(f"{self.__name__}.{name}")
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:
-        if not Placeholder.importing:
-            package = self.__name__.split(".")[0]
-            raise ModuleNotFoundError(f"No module named {package!r}", name=package)
-        decorates = len(arguments) == 1 and not named and isinstance(arguments[0], (type, types.FunctionType))
-        return arguments[0] if decorates else self
-
-    def __mro_entries__(self, bases: tuple) -> tuple[type, ...]:
-        """A class derived from a missing LightningModule is an nn.Module; from anything else, a plain class."""
-        return (LightningModule,) if self.__name__.endswith("LightningModule") else (object,)
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(())
-
-    def __enter__(self) -> Placeholder:
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        return None
-
-
-class LightningModule(nn.Module):
-    """What a model needs of Lightning to be built and run, where Lightning is missing."""
-
-    def save_hyperparameters(self, *_: Any, **__: Any) -> None:
-        return None
-
-    log = log_dict = save_hyperparameters
-
-
-class PlaceholderModule(types.ModuleType):
-    """A module of a missing package."""
-
-    __version__ = "999"
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Placeholder(f"{self.__name__}.{name}")
-
-    def __call__(self, *arguments: Any, **named: Any) -> Any:  # import tqdm; tqdm(...)
-        return Placeholder(self.__name__)(*arguments, **named)
-
-
-class Placeholders(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the packages that are missing, by name."""
-
-    def __init__(self) -> None:
-        self.missing: set[str] = set()
-
-    def add(self, name: str) -> None:
-        self.missing.add(name)
-        if name == "tensorboard":
-            self.missing.add("torch.utils.tensorboard")  # which only wraps it
-
-    def find_spec(self, fullname: str, *_: Any) -> importlib.machinery.ModuleSpec | None:
-        if any(fullname == name or fullname.startswith(f"{name}.") for name in self.missing):
-            return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
-        return None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        return PlaceholderModule(spec.name)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        return None
+MISSING_PACKAGES = 20  # missing packages that are replaced before the import is given up
 
 
 # --- Importing --------------------------------------------------------------------------------------------------------
@@ -138,7 +54,7 @@ def import_submission(main: str, folder: str) -> types.ModuleType:
     placeholders = Placeholders()
     sys.meta_path.insert(0, placeholders)
     importlib.invalidate_caches()
-    for _ in range(PLACEHOLDERS):
+    for _ in range(MISSING_PACKAGES):
         try:
             module = import_main(path, folder)
             Placeholder.importing = False
@@ -149,7 +65,7 @@ def import_submission(main: str, folder: str) -> types.ModuleType:
                 raise
             placeholders.add(name)
             forget(lambda _, module: str(getattr(module, "__file__", None) or "").startswith(folder + os.sep))
-    raise ImportError(f"more than {PLACEHOLDERS} packages are missing")
+    raise ImportError(f"more than {MISSING_PACKAGES} packages are missing")
 
 
 def import_main(path: Path, folder: str) -> types.ModuleType:
@@ -184,7 +100,7 @@ def installed(name: str) -> bool:
 def choose(module: types.ModuleType, wanted: str | None) -> Callable[[], nn.Module]:
     """The builder of the model in a module, as ``--model FILE.py[:NAME]`` chooses it.
 
-    Raises ChallengeError, or where no class can be built, the error of the last one: it is the one that uses the others.
+    Raises ChallengeError, or where no class can be built, the error of the last one, which uses the others.
     """
     classes = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)]
     own = [kind for kind in classes if kind.__module__ == module.__name__]
