@@ -6,10 +6,11 @@ import importlib.util
 import json
 import math
 import random
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -56,7 +57,8 @@ def network(forward: Callable[[Any, Tensor], Tensor], **members: Any) -> nn.Modu
                 else:
                     setattr(self, name, member)
 
-    Net.forward = forward
+    code = forward.__code__.replace(co_name="forward")  # by that name PyTorch knows which lines are a model's
+    Net.forward = FunctionType(code, forward.__globals__, "forward", forward.__defaults__, forward.__closure__)
     return Net()
 
 
@@ -356,12 +358,17 @@ def reads(self, x):
 @pytest.mark.parametrize(
     ("extra", "numbers"),
     [
-        (torch.zeros(100), 100), (torch.zeros(100, dtype=torch.float64), 200), (torch.zeros(100, dtype=torch.int64), 200),
-        (torch.zeros(100, dtype=torch.int8), 100), (torch.zeros(100, dtype=torch.bool), 100),
-        (torch.zeros(100, dtype=torch.complex64), 200), (torch.zeros(100, dtype=torch.complex128), 400),
-        (torch.zeros(100, dtype=torch.float16), 100), (torch.zeros(1).expand(100), 100),
+        (torch.zeros(100), 100),
+        (torch.zeros(100, dtype=torch.float64), 200),
+        (torch.zeros(100, dtype=torch.int64), 200),
+        (torch.zeros(100, dtype=torch.int8), 100),
+        (torch.zeros(100, dtype=torch.bool), 100),
+        (torch.zeros(100, dtype=torch.complex64), 200),
+        (torch.zeros(100, dtype=torch.complex128), 400),
+        (torch.zeros(100, dtype=torch.float16), 100),
+        (torch.zeros(1).expand(100), 100),
     ],
-)  # fmt: skip
+)
 def test_buffers_of_every_type_are_charged_64_bits_as_two_complex_as_twice_that(extra, numbers):
     if not extra.is_complex():
         assert count(network(lambda self, x: self.fc(x.flatten(1) + self.extra[0]), extra=extra)) == Count(
@@ -421,13 +428,14 @@ def test_statistics_that_could_carry_numbers_are_charged(forward, numbers):
 
 
 def test_numbers_hidden_in_literals_are_charged():
-    values = [random.Random(1).gauss(0, 1) for _ in range(2000)]
-
-    def forward(self, x):
-        x = x.flatten(1)
-        return self.fc(x) + sum(x[:, i % 784 : i % 784 + 1] * value for i, value in enumerate(values))
-
-    assert count(network(forward)).buffers > 2000
+    header, numbers = parts(small())
+    nodes, value = header[1][1][3], {"value": len(header[1][1][2]) + len(header[1][1][3])}
+    assert graph.read(joined(header, numbers)).count().buffers == 0
+    for _ in range(3_000):
+        nodes.append(["aten.mul.Tensor", [value, random.gauss(0, 1)], [], None])
+    assert graph.read(joined(header, numbers)).count().buffers > 3_000
+    nodes[-3_000:] = [["aten.mul.Tensor", [{"value": value["value"] + i}, 0.5], [], None] for i in range(3_000)]
+    assert graph.read(joined(header, numbers)).count().buffers == 0
 
 
 # --- Every operator of the list ---------------------------------------------------------------------------------------
@@ -435,51 +443,172 @@ def test_numbers_hidden_in_literals_are_charged():
 # Of x (N, 1, 28, 28), s (N, 28, 28), v (N, 784), i (N, 5) whole numbers 0-9, b (N, 28, 28) bools, and the parameters
 # m (6, 6) and p (28,); N is 6. w(*shape) is a constant, layer(...) a layer with its own parameters.
 EXPRESSIONS = """
-F.conv1d(s, w(8, 28, 3)); F.conv2d(x, w(4, 1, 3, 3)); F.conv3d(x[:, None], w(2, 1, 1, 3, 3)); F.conv2d(x, w(4, 1, 3, 3), padding="same")
-F.conv_transpose1d(s, w(28, 2, 3)); F.conv_transpose2d(x, w(1, 2, 3, 3)); F.conv_transpose3d(x[:, None], w(1, 2, 1, 3, 3))
+F.conv1d(s, w(8, 28, 3)); F.conv2d(x, w(4, 1, 3, 3)); F.conv3d(x[:, None], w(2, 1, 1, 3, 3))
+F.conv2d(x, w(4, 1, 3, 3), padding="same"); x * x.numel()
+
+F.conv_transpose1d(s, w(28, 2, 3)); F.conv_transpose2d(x, w(1, 2, 3, 3))
+F.conv_transpose3d(x[:, None], w(1, 2, 1, 3, 3))
+
 F.linear(v, w(5, 784)); F.bilinear(v, v, w(2, 784, 784)); F.embedding(i, w(10, 4)); F.embedding_bag(i, w(10, 4))
+
 nn.LSTM(28, 4)(s)[0]; nn.GRU(28, 4)(s)[0]; nn.RNN(28, 4)(s)[0]; nn.RNN(28, 4, nonlinearity="relu")(s)[0]
+
 nn.LSTMCell(784, 4)(v)[0]; nn.GRUCell(784, 4)(v); nn.RNNCell(784, 4)(v); nn.RNNCell(784, 4, nonlinearity="relu")(v)
+
 F.scaled_dot_product_attention(s, s, s); nn.MultiheadAttention(28, 4)(s, s, s)[0]
-F.max_pool1d(s, 2); F.max_pool2d(x, 2); F.max_pool3d(x[:, None], (1, 2, 2)); nn.MaxPool2d(2, return_indices=True)(x)[0]
+
+F.max_pool1d(s, 2); F.max_pool2d(x, 2); F.max_pool3d(x[:, None], (1, 2, 2))
+nn.MaxPool2d(2, return_indices=True)(x)[0]
+
 nn.MaxPool1d(2, return_indices=True)(s)[0]; nn.MaxPool3d(1, return_indices=True)(x)[0]
-F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2); F.max_unpool3d(*F.max_pool3d(x, (1, 2, 2), return_indices=True), (1, 2, 2))
-F.avg_pool1d(s, 2); F.avg_pool2d(x, 2); F.avg_pool3d(x, (1, 2, 2)); F.lp_pool2d(x, 2, 2); F.fractional_max_pool2d(x, 2, output_ratio=(0.5, 0.5))
-F.adaptive_avg_pool1d(s, 2); F.adaptive_avg_pool2d(x, 2); F.adaptive_avg_pool3d(x, 1); F.adaptive_max_pool1d(s, 2); F.adaptive_max_pool2d(x, 2); F.adaptive_max_pool3d(x, 1)
-nn.BatchNorm2d(1)(x); nn.InstanceNorm2d(1)(x); nn.LayerNorm(28)(s); nn.GroupNorm(4, 28)(s); nn.RMSNorm(28)(s); nn.LocalResponseNorm(2)(s[..., None]); torch._weight_norm(m, m[:, :1], 0)
-F.interpolate(s, 5); F.interpolate(x, 5); F.interpolate(x[:, None], 5); F.interpolate(s, 5, mode="linear"); F.interpolate(x, 5, mode="bilinear"); F.interpolate(x, 5, mode="bicubic")
-F.interpolate(x[:, None], 5, mode="trilinear"); F.interpolate(x, 5, mode="nearest-exact"); F.interpolate(s, 5, mode="nearest-exact"); F.interpolate(x[:, None], 5, mode="nearest-exact")
+
+F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)
+F.max_unpool3d(*F.max_pool3d(x, (1, 2, 2), return_indices=True), (1, 2, 2))
+
+F.avg_pool1d(s, 2); F.avg_pool2d(x, 2); F.avg_pool3d(x, (1, 2, 2)); F.lp_pool2d(x, 2, 2)
+F.fractional_max_pool2d(x, 2, output_ratio=(0.5, 0.5))
+
+F.adaptive_avg_pool1d(s, 2); F.adaptive_avg_pool2d(x, 2); F.adaptive_avg_pool3d(x, 1); F.adaptive_max_pool1d(s, 2)
+F.adaptive_max_pool2d(x, 2); F.adaptive_max_pool3d(x, 1)
+
+nn.BatchNorm2d(1)(x); nn.InstanceNorm2d(1)(x); nn.LayerNorm(28)(s); nn.GroupNorm(4, 28)(s); nn.RMSNorm(28)(s)
+nn.LocalResponseNorm(2)(s[..., None]); torch._weight_norm(m, m[:, :1], 0)
+
+F.interpolate(s, 5); F.interpolate(x, 5); F.interpolate(x[:, None], 5); F.interpolate(s, 5, mode="linear")
+F.interpolate(x, 5, mode="bilinear"); F.interpolate(x, 5, mode="bicubic")
+
+F.interpolate(x[:, None], 5, mode="trilinear"); F.interpolate(x, 5, mode="nearest-exact")
+F.interpolate(s, 5, mode="nearest-exact"); F.interpolate(x[:, None], 5, mode="nearest-exact")
+
 F.interpolate(x, 5, mode="bilinear", antialias=True); F.interpolate(x, 5, mode="bicubic", antialias=True)
-F.grid_sample(x, F.affine_grid(w(1, 2, 3).expand(len(x), 2, 3), [6, 1, 9, 9])); F.pixel_unshuffle(x, 2); F.pixel_shuffle(s[..., None], 2); F.channel_shuffle(x.reshape(-1, 4, 14, 14), 2)
-F.unfold(x, 3); F.fold(F.unfold(x, 3), 28, 3); F.pad(x, (1, 1)); F.pad(s, (1, 1), mode="reflect"); F.pad(s, (1, 1), mode="replicate"); F.pad(s, (1, 1), mode="circular"); torch.constant_pad_nd(x, (1, 1))
+
+F.grid_sample(x, F.affine_grid(w(1, 2, 3).expand(len(x), 2, 3), [len(x), 1, 9, 9])); F.pixel_unshuffle(x, 2)
+F.pixel_shuffle(s[..., None], 2); F.channel_shuffle(x.reshape(-1, 4, 14, 14), 2)
+
+F.unfold(x, 3); F.fold(F.unfold(x, 3), 28, 3); F.pad(x, (1, 1)); F.pad(s, (1, 1), mode="reflect")
+F.pad(s, (1, 1), mode="replicate"); F.pad(s, (1, 1), mode="circular"); torch.constant_pad_nd(x, (1, 1))
+
 F.pairwise_distance(v, v + 1); F.cosine_similarity(s, s + 1); torch.cdist(s, s + 1); F.pdist(v)
-x.relu(); F.relu6(x); F.leaky_relu(x); F.prelu(x, w(1)); F.elu(x); F.selu(x); F.celu(x); F.gelu(x); F.silu(x); F.mish(x); x.sigmoid(); F.logsigmoid(x); F.hardsigmoid(x); F.hardtanh(x); F.hardswish(x)
-F.hardshrink(x); F.softshrink(x); F.softplus(x); F.threshold(x, 0.1, 0); F.rrelu(x, training=True); F.glu(s); x.softmax(-1); x.log_softmax(-1); x.sigmoid().logit(); x.logsumexp(-1); x.tanh(); F.gumbel_softmax(v); F.softmin(x, -1); F.tanhshrink(x); F.softsign(x)
-F.dropout(x); F.dropout2d(x); F.alpha_dropout(x); F.feature_alpha_dropout(x); torch.native_dropout(x, 0.5, True)[0]; torch.bernoulli(x.sigmoid()); torch.bernoulli(x, 0.5); torch.rand(5) + p[:5]; torch.randn(5) + p[:5]; torch.rand_like(x); torch.randn_like(x)
-torch.randint(0, 9, (5,)) + p[:5]; v[:, torch.randperm(784)]; torch.normal(x, 0.1); torch.empty_like(x).normal_(); torch.empty_like(x).uniform_(); torch.empty_like(x).exponential_(); torch.randint_like(x, 9)
-F.cross_entropy(v, i[:, 0]); F.nll_loss(v, i[:, 0]); F.nll_loss(s, i.new_zeros(len(x), 28)); F.mse_loss(v, v + 1); F.l1_loss(v, v + 1); F.smooth_l1_loss(v, v + 1); F.huber_loss(v, v + 1); F.binary_cross_entropy(v.sigmoid(), v.sigmoid()); F.binary_cross_entropy_with_logits(v, v.sigmoid())
-F.kl_div(v, v.softmax(1)); F.margin_ranking_loss(v, v, v); F.cosine_embedding_loss(v, v, v[:, 0]); F.triplet_margin_loss(v, v, v); F.soft_margin_loss(v, v.sign()); F.multi_margin_loss(v, i[:, 0]); F.hinge_embedding_loss(v, v); F.poisson_nll_loss(v, v)
-x + x; x - x; 1 - x; x * x; x / 3; x // 3; x % 2; torch.fmod(x, 2); x ** 2; 2 ** x; torch.float_power(x, 2); x.square(); (x * x).sqrt(); (x * x + 1).rsqrt(); (x * x + 1).reciprocal(); -x; x.abs(); x.sign(); x.sgn(); x.exp(); x.exp2(); x.expm1(); torch.true_divide(x, 2); torch.floor_divide(x, 2)
-(x * x + 1).log(); (x * x + 1).log2(); (x * x + 1).log10(); (x * x).log1p(); x.sin(); x.cos(); x.tan(); x.tanh().asin(); x.tanh().acos(); x.atan(); torch.atan2(x, x + 1); x.sinh(); x.cosh(); x.asinh(); (x * x + 1).acosh(); x.sigmoid().atanh(); x.sinc(); x.erf(); x.erfc(); (x.tanh() * .9).erfinv()
-x.ceil(); x.floor(); x.round(); x.trunc(); x.frac(); x.clamp(-1, 1); x.clamp(min=p); x.clamp_min(0); x.clamp_max(0); x.clip(0, 1); torch.minimum(x, p); torch.maximum(x, p); torch.fmin(x, p); torch.fmax(x, p); torch.lerp(x, p, 0.5); torch.lerp(x, p, x); torch.addcmul(x, x, x); torch.addcdiv(x, x, x * x + 1); torch.hypot(x, x)
-torch.logaddexp(x, x); torch.logaddexp2(x, x); x.nan_to_num(); torch.copysign(x, p); torch.heaviside(x, p); (x * x + 1).lgamma(); (x * x + 1).digamma(); torch.xlogy(x, x * x + 1); torch.i0(x); torch.special.expit(x); torch.deg2rad(x); torch.rad2deg(x); +x; torch.positive(x); torch.multiply(x, 2); torch.subtract(x, 2); torch.divide(x, 2); torch.negative(x); torch.absolute(x); F.normalize(v); (x * 1).add_(1); (x * 1).mul_(2).sub_(1).div_(2).relu_()
-torch.mm(m, m); torch.bmm(s, s); v @ v.T; m.mv(m[0]); torch.dot(p, p); torch.vdot(p, p); torch.inner(p, p); torch.outer(p, p); torch.ger(p, p); torch.addmm(m, m, m); torch.addmv(m[0], m, m[0]); torch.addbmm(s[0], s, s); torch.baddbmm(s, s, s); torch.addr(m, m[0], m[0]); torch.einsum("nij,njk->nik", s, s); torch.kron(m, m); torch.tensordot(m, m, 1)
-torch.cross(m[:, :3], m[:, :3]); torch.linalg.cross(m[:, :3], m[:, :3]); torch.chain_matmul(m, m, m); torch.linalg.multi_dot([m, m, m]); m.matmul(m[0])
-x == 0; x != 0; x < 0; x <= 0; x > 0; x >= 0; x.isnan(); x.isinf(); x.isfinite(); torch.isclose(x, x); torch.logical_and(x, b[:, None]); torch.logical_or(b, b); torch.logical_xor(b, b); ~b; b & b; b | b; b ^ b; i & 3; i | 3; i ^ 3; ~i; i << 1; i >> 1; torch.logical_not(b); torch.bitwise_and(i, i); torch.bitwise_or(i, i); torch.bitwise_xor(i, i); torch.bitwise_left_shift(i, 1); torch.bitwise_right_shift(i, 1)
-torch.where(b, s, 0); torch.where(x > 0, x, p); torch.greater(x, 0); torch.less(x, 0); torch.greater_equal(x, 0); torch.less_equal(x, 0); torch.not_equal(x, 0)
-x.sum(); x.sum(-1); x.mean(); x.mean(-1); (x * 0 + 1).prod(); x.prod(-1); x.var(); x.std(-1); torch.var_mean(x)[0]; torch.std_mean(x)[0]; x.amax(-1); x.amin(-1); x.aminmax(dim=-1)[0]; x.max(); x.max(-1)[0]; x.min(); x.min(-1)[0]; x.argmax(1); x.argmin(-1); (x > 0).all(); (x > 0).any(); x.norm(); x.norm(dim=-1); x.median(); x.median(-1)[0]; x.nanmean(); x.nansum(); torch.count_nonzero(x)
-x.cumsum(-1); x.cumprod(-1); x.cummax(-1)[0]; x.cummin(-1)[0]; x.logcumsumexp(-1); v.topk(3)[0]; v.sort()[0]; v.argsort(); v.kthvalue(2)[0]; i.mode()[0]; v.quantile(0.5); torch.unique(i, dim=0).float().sum(); v.histc(5); torch.bincount(i[:, 0], minlength=10); torch.linalg.vector_norm(v); torch.linalg.matrix_norm(s); torch.linalg.norm(v); v.diff(); torch.trapezoid(v); torch.renorm(v, 2, 0, 1.0)
-v.view(-1, 28, 28); x.reshape(-1); x.view_as(s[:, None]); x.reshape_as(s); x.flatten(1); v.unflatten(1, (28, 28)); x.squeeze(); x.squeeze(1); x.unsqueeze(0); x.permute(0, 2, 3, 1); s.transpose(1, 2); m.t(); m.T; s.mT; m.H; s.mH; x.movedim(1, 3); torch.moveaxis(x, 1, 3); x.swapaxes(1, 2); x.swapdims(1, 2); s.adjoint(); x.expand(-1, 3, 28, 28); p.expand_as(x); x.repeat(1, 2, 1, 1); v.repeat_interleave(2, 1); x.tile(2)
-torch.cat([x, x]); torch.concat([x, x]); torch.concatenate([x, x]); torch.stack([x, x]); torch.hstack([x, x]); torch.vstack([x, x]); torch.dstack([x, x]); x.split(14, -1)[0]; x.split([14, 14], -1)[0]; x.chunk(2, -1)[0]; x.tensor_split(2, -1)[0]; v.hsplit(2)[0]; x[0].unbind()[0]; s.transpose(0, 1).vsplit(2)[0]; torch.split_with_sizes(x, [14, 14], -1)[0]
-x[:, 0]; x.narrow(-1, 0, 5); x[..., ::2]; x.flip(-1); v.fliplr(); v.flipud(); x.roll(1, -1); x.rot90(1, (2, 3)); torch.broadcast_to(p, (28, 28)); torch.broadcast_tensors(p, x)[0]; torch.meshgrid(p, p, indexing="ij")[0]; v.unfold(1, 4, 4); s.diagonal(dim1=1, dim2=2); torch.diag(p); p.diag_embed(); p.diagflat(); s.tril(); s.triu(); torch.tril_indices(3, 3) + i[0, 0]; torch.triu_indices(3, 3) + i[0, 0]; x.ravel(); torch.atleast_1d(p); torch.atleast_2d(p); torch.atleast_3d(p)
-torch.block_diag(m, m); torch.cartesian_prod(p, p); torch.combinations(p); torch.vander(p); x.contiguous(); x.clone(); x.detach(); torch.ops.aten.alias(x); x.select_scatter(p.expand(len(x), 28, 28), 1, 0); x.slice_scatter(x[..., :2], -1, 0, 2); s.diagonal_scatter(s[0, :len(x) * 0 + 28, 0].expand(len(x), 28), 0, 1, 2); x.contiguous(memory_format=torch.channels_last); torch.tensor([0.5]) * x
-v[:, i[0]]; v.index_select(1, i[0]); v.gather(1, i); v.scatter(1, i, 0.5); v.scatter(1, i, v[:, :5]); v.scatter_add(1, i, v[:, :5]); v.scatter_reduce(1, i, v[:, :5], "sum"); v.index_add(1, i[0], v[:, :5]); v.index_copy(1, torch.arange(5), v[:, :5]); v.index_fill(1, i[0], 0.0); v.index_put((i[:, 0] % 2,), p[0]); s.masked_fill(b, 0); s.masked_select(b).sum(); s[b].sum(); s.masked_scatter(b, s * 2)
-v.take(i); v.take_along_dim(i, 1); torch.nonzero(m.detach() * 0 + 1).float().sum(); F.one_hot(i, 10); torch.bucketize(v, p.sort()[0]); torch.searchsorted(p.sort()[0], v); v.clone().put(i, v[:, :5])
-torch.zeros(3) + p[:3]; torch.ones(3) + p[:3]; torch.full((3,), 2.0) + p[:3]; torch.empty(3).fill_(1) + p[:3]; torch.eye(28) @ p; torch.arange(28) * p; torch.linspace(0, 1, 28) * p; torch.logspace(0, 1, 28) * p; torch.zeros_like(x); torch.ones_like(x); torch.full_like(x, 2); torch.empty_like(x).zero_(); x.new_zeros(3); x.new_ones(3); x.new_full((3,), 1.0); x.new_empty(3).fill_(2); torch.fill(x, 1); torch.hann_window(28) * p; torch.hamming_window(28) * p; torch.scalar_tensor(2.0) * p
-(x * 1).copy_(p); x.to(torch.float64); x.double(); x.half().float(); x.bfloat16(); x.to(i); x.type_as(i); x.type(torch.float16); x.to("cpu"); torch.ops.aten._to_copy(x); x / x.detach().max().item(); x.view(len(x[0]), -1, 28); torch.zeros(x.shape[0] * 2 + 1); x.view(torch.int32)
-torch.linalg.inv(m); torch.linalg.solve(m, m); torch.linalg.det(m); torch.linalg.qr(m)[1].abs(); torch.linalg.svdvals(m); torch.linalg.svd(m)[1]; torch.linalg.eigh(m @ m.T)[0]; torch.linalg.cholesky(m @ m.T); torch.linalg.matrix_exp(m); torch.linalg.matrix_power(m, 2); torch.matrix_exp(m)
-torch.fft.fft(s).abs(); torch.fft.ifft(s).abs(); torch.fft.rfft(s).real; torch.fft.irfft(torch.fft.rfft(s)); torch.fft.fft2(s).imag; torch.fft.ifft2(s).abs(); torch.fft.rfft2(s).abs(); torch.fft.irfft2(torch.fft.rfft2(s)); torch.fft.fftn(s).abs(); torch.fft.ifftn(s).abs(); torch.fft.fftshift(s); torch.fft.ifftshift(s); torch.fft.rfftfreq(54) * p; torch.fft.fftfreq(28) * p
-torch.complex(x, x).abs(); torch.polar(x, x).angle(); torch.view_as_real(torch.complex(x, x)); torch.view_as_complex(x.reshape(-1, 2)).abs(); torch.complex(x, x).conj().abs(); torch.complex(x, x).conj().resolve_conj().abs(); (x * 1j).imag.resolve_neg(); torch.stft(v, 16, return_complex=True, window=torch.ones(16)).abs(); torch.istft(torch.stft(v, 16, return_complex=True, window=torch.ones(16)), 16, window=torch.ones(16))
+
+x.relu(); F.relu6(x); F.leaky_relu(x); F.prelu(x, w(1)); F.elu(x); F.selu(x); F.celu(x); F.gelu(x); F.silu(x)
+F.mish(x); x.sigmoid(); F.logsigmoid(x); F.hardsigmoid(x); F.hardtanh(x); F.hardswish(x)
+
+F.hardshrink(x); F.softshrink(x); F.softplus(x); F.threshold(x, 0.1, 0); F.rrelu(x, training=True); F.glu(s)
+x.softmax(-1); x.log_softmax(-1); x.sigmoid().logit(); x.logsumexp(-1); x.tanh(); F.gumbel_softmax(v)
+F.softmin(x, -1); F.tanhshrink(x); F.softsign(x)
+
+F.dropout(x); F.dropout2d(x); F.alpha_dropout(x); F.feature_alpha_dropout(x); torch.native_dropout(x, 0.5, True)[0]
+torch.bernoulli(x.sigmoid()); torch.bernoulli(x, 0.5); torch.rand(5) + p[:5]; torch.randn(5) + p[:5]
+torch.rand_like(x); torch.randn_like(x)
+
+torch.randint(0, 9, (5,)) + p[:5]; v[:, torch.randperm(784)]; torch.normal(x, 0.1); torch.empty_like(x).normal_()
+torch.empty_like(x).uniform_(); torch.empty_like(x).exponential_(); torch.randint_like(x, 9)
+
+F.cross_entropy(v, i[:, 0]); F.nll_loss(v, i[:, 0]); F.nll_loss(s, i.new_zeros(len(x), 28)); F.mse_loss(v, v + 1)
+F.l1_loss(v, v + 1); F.smooth_l1_loss(v, v + 1); F.huber_loss(v, v + 1)
+F.binary_cross_entropy(v.sigmoid(), v.sigmoid()); F.binary_cross_entropy_with_logits(v, v.sigmoid())
+
+F.kl_div(v, v.softmax(1)); F.margin_ranking_loss(v, v, v); F.cosine_embedding_loss(v, v, v[:, 0])
+F.triplet_margin_loss(v, v, v); F.soft_margin_loss(v, v.sign()); F.multi_margin_loss(v, i[:, 0])
+F.hinge_embedding_loss(v, v); F.poisson_nll_loss(v, v)
+
+x + x; x - x; 1 - x; x * x; x / 3; x // 3; x % 2; torch.fmod(x, 2); x ** 2; 2 ** x; torch.float_power(x, 2)
+x.square(); (x * x).sqrt(); (x * x + 1).rsqrt(); (x * x + 1).reciprocal(); -x; x.abs(); x.sign(); x.sgn(); x.exp()
+x.exp2(); x.expm1(); torch.true_divide(x, 2); torch.floor_divide(x, 2)
+
+(x * x + 1).log(); (x * x + 1).log2(); (x * x + 1).log10(); (x * x).log1p(); x.sin(); x.cos(); x.tan()
+x.tanh().asin(); x.tanh().acos(); x.atan(); torch.atan2(x, x + 1); x.sinh(); x.cosh(); x.asinh(); (x * x + 1).acosh()
+x.sigmoid().atanh(); x.sinc(); x.erf(); x.erfc(); (x.tanh() * .9).erfinv()
+
+x.ceil(); x.floor(); x.round(); x.trunc(); x.frac(); x.clamp(-1, 1); x.clamp(min=p); x.clamp_min(0); x.clamp_max(0)
+x.clip(0, 1); torch.minimum(x, p); torch.maximum(x, p); torch.fmin(x, p); torch.fmax(x, p); torch.lerp(x, p, 0.5)
+torch.lerp(x, p, x); torch.addcmul(x, x, x); torch.addcdiv(x, x, x * x + 1); torch.hypot(x, x)
+
+torch.logaddexp(x, x); torch.logaddexp2(x, x); x.nan_to_num(); torch.copysign(x, p); torch.heaviside(x, p.detach())
+(x * x + 1).lgamma(); (x * x + 1).digamma(); torch.xlogy(x, x * x + 1); torch.i0(x); torch.special.expit(x)
+torch.deg2rad(x); torch.rad2deg(x); +x; torch.positive(x); torch.multiply(x, 2); torch.subtract(x, 2)
+torch.divide(x, 2); torch.negative(x); torch.absolute(x); F.normalize(v); (x * 1).add_(1)
+(x * 1).mul_(2).sub_(1).div_(2).relu_()
+
+torch.mm(m, m); torch.bmm(s, s); v @ v.T; m.mv(m[0]); torch.dot(p, p); torch.vdot(p, p); torch.inner(p, p)
+torch.outer(p, p); torch.ger(p, p); torch.addmm(m, m, m); torch.addmv(m[0], m, m[0]); torch.addbmm(s[0], s, s)
+torch.baddbmm(s, s, s); torch.addr(m, m[0], m[0]); torch.einsum("nij,njk->nik", s, s); torch.kron(m, m)
+torch.tensordot(m, m, 1)
+
+torch.cross(m[:, :3], m[:, :3]); torch.linalg.cross(m[:, :3], m[:, :3]); torch.chain_matmul(m, m, m)
+torch.linalg.multi_dot([m, m, m]); m.matmul(m[0])
+
+x == 0; x != 0; x < 0; x <= 0; x > 0; x >= 0; x.isnan(); x.isinf(); x.isfinite(); torch.isclose(x, x)
+torch.logical_and(x, b[:, None]); torch.logical_or(b, b); torch.logical_xor(b, b); ~b; b & b; b | b; b ^ b; i & 3
+i | 3; i ^ 3; ~i; i << 1; i >> 1; torch.logical_not(b); torch.bitwise_and(i, i); torch.bitwise_or(i, i)
+torch.bitwise_xor(i, i); torch.bitwise_left_shift(i, 1); torch.bitwise_right_shift(i, 1)
+
+torch.where(b, s, 0); torch.where(x > 0, x, p); torch.greater(x, 0); torch.less(x, 0); torch.greater_equal(x, 0)
+torch.less_equal(x, 0); torch.not_equal(x, 0)
+
+x.sum(); x.sum(-1); x.mean(); x.mean(-1); (x * 0 + 1).prod(); x.prod(-1); x.var(); x.std(-1); torch.var_mean(x)[0]
+torch.std_mean(x)[0]; x.amax(-1); x.amin(-1); x.aminmax(dim=-1)[0]; x.max(); x.max(-1)[0]; x.min(); x.min(-1)[0]
+x.argmax(1); x.argmin(-1); (x > 0).all(); (x > 0).any(); x.norm(); x.norm(dim=-1); x.median(); x.median(-1)[0]
+x.nanmean(); x.nansum(); torch.count_nonzero(x)
+
+x.cumsum(-1); x.cumprod(-1); x.cummax(-1)[0]; x.cummin(-1)[0]; x.logcumsumexp(-1); v.topk(3)[0]; v.sort()[0]
+v.argsort(); v.kthvalue(2)[0]; i.mode()[0]; v.quantile(0.5); torch.unique(i, dim=0).float().sum(); v.histc(5)
+torch.bincount(i[:, 0], minlength=10); torch.linalg.vector_norm(v); torch.linalg.matrix_norm(s); torch.linalg.norm(v)
+v.diff(); torch.trapezoid(v); torch.renorm(v, 2, 0, 1.0)
+
+v.view(-1, 28, 28); x.reshape(-1); x.view_as(s[:, None]); x.reshape_as(s); x.flatten(1); v.unflatten(1, (28, 28))
+x.squeeze(); x.squeeze(1); x.unsqueeze(0); x.permute(0, 2, 3, 1); s.transpose(1, 2); m.t(); m.T; s.mT; m.H; s.mH
+x.movedim(1, 3); torch.moveaxis(x, 1, 3); x.swapaxes(1, 2); x.swapdims(1, 2); s.adjoint(); x.expand(-1, 3, 28, 28)
+p.expand_as(x); x.repeat(1, 2, 1, 1); v.repeat_interleave(2, 1); x.tile(2)
+
+torch.cat([x, x]); torch.concat([x, x]); torch.concatenate([x, x]); torch.stack([x, x]); torch.hstack([x, x])
+torch.vstack([x, x]); torch.dstack([x, x]); x.split(14, -1)[0]; x.split([14, 14], -1)[0]; x.chunk(2, -1)[0]
+x.tensor_split(2, -1)[0]; v.hsplit(2)[0]; x[0].unbind()[0]; s.transpose(0, 1).vsplit(2)[0]
+torch.split_with_sizes(x, [14, 14], -1)[0]
+
+x[:, 0]; x.narrow(-1, 0, 5); x[..., ::2]; x.flip(-1); v.fliplr(); v.flipud(); x.roll(1, -1); x.rot90(1, (2, 3))
+torch.broadcast_to(p, (28, 28)); torch.broadcast_tensors(p, x)[0]; torch.meshgrid(p, p, indexing="ij")[0]
+v.unfold(1, 4, 4); s.diagonal(dim1=1, dim2=2); torch.diag(p); p.diag_embed(); p.diagflat(); s.tril(); s.triu()
+torch.tril_indices(3, 3) + i[0, 0]; torch.triu_indices(3, 3) + i[0, 0]; x.ravel(); torch.atleast_1d(p)
+torch.atleast_2d(p); torch.atleast_3d(p)
+
+torch.block_diag(m, m); torch.cartesian_prod(p, p); torch.combinations(p); torch.vander(p.detach()); x.contiguous()
+x.clone(); x.detach(); torch.ops.aten.alias(x); x.select_scatter(p.expand(len(x), 28, 28), 1, 0)
+x.slice_scatter(x[..., :2], -1, 0, 2); s.diagonal_scatter(s[0, :len(x) * 0 + 28, 0].expand(len(x), 28), 0, 1, 2)
+x.contiguous(memory_format=torch.channels_last); torch.tensor([0.5]) * x
+
+v[:, i[0]]; v.index_select(1, i[0]); v.gather(1, i); v.scatter(1, i, 0.5); v.scatter(1, i, v[:, :5])
+v.scatter_add(1, i, v[:, :5]); v.scatter_reduce(1, i, v[:, :5], "sum"); v.index_add(1, i[0], v[:, :5])
+v.index_copy(1, torch.arange(5), v[:, :5]); v.index_fill(1, i[0], 0.0); v.index_put((i[:, 0] % 2,), p[0])
+s.masked_fill(b, 0); s.masked_select(b).sum(); s[b].sum(); s.masked_scatter(b, s * 2)
+
+v.take(i); v.take_along_dim(i, 1); torch.nonzero(m.detach() * 0 + 1).float().sum(); F.one_hot(i, 10)
+torch.bucketize(v, p.sort()[0]); torch.searchsorted(p.sort()[0], v); v.clone().put(i, v[:, :5])
+
+torch.zeros(3) + p[:3]; torch.ones(3) + p[:3]; torch.full((3,), 2.0) + p[:3]; torch.empty(3).fill_(1) + p[:3]
+torch.eye(28) @ p; torch.arange(28) * p; torch.linspace(0, 1, 28) * p; torch.logspace(0, 1, 28) * p
+torch.zeros_like(x); torch.ones_like(x); torch.full_like(x, 2); torch.empty_like(x).zero_(); x.new_zeros(3)
+x.new_ones(3); x.new_full((3,), 1.0); x.new_empty(3).fill_(2); torch.fill(x, 1); torch.hann_window(28) * p
+torch.hamming_window(28) * p; torch.scalar_tensor(2.0) * p
+
+(x * 1).copy_(p); x.to(torch.float64); x.double(); x.half().float(); x.bfloat16(); x.to(i); x.type_as(i)
+x.type(torch.float16); x.to("cpu"); torch.ops.aten._to_copy(x); x / x.detach().max().item(); x.view(len(x[0]), -1, 28)
+torch.zeros(x.shape[0] * 2 + 1); x.view(torch.int32)
+
+torch.linalg.inv(m); torch.linalg.solve(m, m); torch.linalg.det(m); torch.linalg.qr(m)[1].abs()
+torch.linalg.svdvals(m); torch.linalg.svd(m)[1]; torch.linalg.eigh(m @ m.T)[0]; torch.linalg.cholesky(m @ m.T)
+torch.linalg.matrix_exp(m); torch.linalg.matrix_power(m, 2); torch.matrix_exp(m)
+
+torch.fft.fft(s).abs(); torch.fft.ifft(s).abs(); torch.fft.rfft(s).real; torch.fft.irfft(torch.fft.rfft(s))
+torch.fft.fft2(s).imag; torch.fft.ifft2(s).abs(); torch.fft.rfft2(s).abs(); torch.fft.irfft2(torch.fft.rfft2(s))
+torch.fft.fftn(s).abs(); torch.fft.ifftn(s).abs(); torch.fft.fftshift(s); torch.fft.ifftshift(s)
+torch.fft.rfftfreq(54) * p; torch.fft.fftfreq(28) * p
+
+torch.complex(x, x).abs(); torch.polar(x, x).angle(); torch.view_as_real(torch.complex(x, x))
+torch.view_as_complex(x.reshape(-1, 2)).abs(); torch.complex(x, x).conj().abs()
+torch.complex(x, x).conj().resolve_conj().abs(); (x * 1j).imag.resolve_neg()
+torch.stft(v, 16, return_complex=True, window=torch.ones(16)).abs()
+torch.istft(torch.stft(v, 16, return_complex=True, window=torch.ones(16)), 16, window=torch.ones(16))
 """
 
 
@@ -495,7 +624,7 @@ class Calculator(nn.Module):
     def layer(self, name: str, *arguments: Any, **named: Any) -> nn.Module:
         key = f"{name} {arguments} {named}".replace(".", ",")
         if key not in self.layers:
-            self.layers[key] = getattr(nn, name)(*arguments, **named)
+            self.layers[key] = getattr(nn, name)(*arguments, **named).train(self.training)
         return self.layers[key]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -508,15 +637,16 @@ class Calculator(nn.Module):
             value = eval(code, values)
             value = torch.view_as_real(value) if value.is_complex() else value
             columns.append(value.double().nan_to_num(0, 0, 0).mean())
-        return torch.stack(columns).float().expand(len(x), -1)
+        columns += [torch.zeros((), dtype=torch.float64)] * (6 - len(columns))  # as many as there are images
+        return torch.stack(columns).float().expand(x.shape[0], -1)
 
 
 REACHED: set[str] = set()
 
 
-@pytest.mark.parametrize("line", EXPRESSIONS.strip().split("\n"), ids=lambda line: line.split("(")[0])
-def test_operators_in_a_graph_compute_what_they_do_in_code(line):
-    model = Calculator([each.strip() for each in line.split("; ")])
+@pytest.mark.parametrize("group", EXPRESSIONS.strip().split("\n\n"), ids=lambda group: group.split("(")[0])
+def test_operators_in_a_graph_compute_what_they_do_in_code(group):
+    model = Calculator(re.split(r"; |\n", group))
     copied = to_graph(model, 6)
     images = torch.randn(6, 1, 28, 28)
     for mode in (True, False):
@@ -524,7 +654,7 @@ def test_operators_in_a_graph_compute_what_they_do_in_code(line):
         for each in (model, copied):
             torch.manual_seed(2)
             outputs.append(each.train(mode)(images.clone())[0])
-        wrong = [c.co_filename for c, a, b in zip(model.codes, *outputs, strict=True) if a != b]
+        wrong = [code.co_filename for code, a, b in zip(model.codes, *outputs) if a != b]  # noqa: B905  # and padding
         assert not wrong
     REACHED.update(node.operator.name for g in copied.program.graphs for node in g.nodes)
 
@@ -549,8 +679,8 @@ def test_arithmetic_on_sizes_is_bounded(name, numbers):
 @pytest.mark.parametrize(
     "name",
     """aten.as_strided.default aten.set_.source_Tensor aten.resize_.default aten.from_file.default aten.data.default
-    aten.requires_grad_.default aten.bernoulli.generator aten.add.out aten.rand.generator aten.quantize_per_tensor.default
-    aten.to_sparse.default aten.conv2d.nothing aten.conv2d.__class__ prims.add.default os.system math.pow
+    aten.requires_grad_.default aten.bernoulli.generator aten.add.out aten.rand.generator
+    aten.quantize_per_tensor.default aten.to_sparse.default aten.conv2d.nothing aten.conv2d.__class__ prims.add.default os.system math.pow
     aten._standard_gamma.default aten.multinomial.default torchvision.nms.default aten.conv2d""".split(),
 )
 def test_other_operators_are_not_on_the_list(name):
@@ -604,19 +734,45 @@ def change(header: Any, path: tuple[Any, ...], value: Any) -> Any:
 @pytest.mark.parametrize(
     ("path", "value"),
     [
-        ((TENSOR, 0, 0), "optimizer"), ((TENSOR, 0, 1), "a b"), ((TENSOR, 0, 1), ""), ((TENSOR, 0, 1), "\ud800"),
-        ((TENSOR, 0, 1), "3.weight"), ((TENSOR, 0, 2), "qint8"), ((TENSOR, 0, 3), [-1, -784]), ((TENSOR, 0, 3), [2**40, 784]),
-        ((TENSOR, 0, 3), [1.0, 784]), ((TENSOR, 0, 3), [True, 784]), ((TENSOR, 0, 4), [0, 0]), ((TENSOR, 0, 4), [1, 2]),
-        ((TENSOR, 0, 3), [1] * 9), ((TENSOR, 0, 5), 1), ((TENSOR, 4, 5), True), ((GRAPH, 0, 0), "eval"), ((GRAPH, 0, 0), "?"),
-        ((GRAPH, 0, 1), -1), ((GRAPH, 0, 1), True), ((GRAPH, 0, 2), [0, 0]), ((GRAPH, 0, 2), [99]), ((GRAPH, 0, 4), -1),
-        ((GRAPH, 0, 4), 10**6), ((GRAPH, 0, NODE, 0, 0), "aten.as_strided.default"), ((GRAPH, 0, NODE, 0, 0), "x" * 1000),
-        ((GRAPH, 0, NODE, 0, 1), []), ((GRAPH, 0, NODE, 0, 1), [{"value": 10**6}]), ((GRAPH, 0, NODE, 0, 1), [{"value": -1}]),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}] * 9), ((GRAPH, 0, NODE, 0, 1), ["images"]), ((GRAPH, 0, NODE, 0, 2), [["dtype", 1]]),
-        ((GRAPH, 0, NODE, 0, 2), [["self", {"value": 0}]]), ((GRAPH, 0, NODE, 0, 3), 1), ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, 2**63]),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, {"device": "cuda"}]), ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, [[[1]]]]),
+        ((TENSOR, 0, 0), "optimizer"),
+        ((TENSOR, 0, 1), "a b"),
+        ((TENSOR, 0, 1), ""),
+        ((TENSOR, 0, 1), "\ud800"),
+        ((TENSOR, 0, 1), "3.weight"),
+        ((TENSOR, 0, 2), "qint8"),
+        ((TENSOR, 0, 3), [-1, -784]),
+        ((TENSOR, 0, 3), [2**40, 784]),
+        ((TENSOR, 0, 3), [1.0, 784]),
+        ((TENSOR, 0, 3), [True, 784]),
+        ((TENSOR, 0, 4), [0, 0]),
+        ((TENSOR, 0, 4), [1, 2]),
+        ((TENSOR, 0, 3), [1] * 9),
+        ((TENSOR, 0, 5), 1),
+        ((TENSOR, 4, 5), True),
+        ((GRAPH, 0, 0), "eval"),
+        ((GRAPH, 0, 0), "?"),
+        ((GRAPH, 0, 1), -1),
+        ((GRAPH, 0, 1), True),
+        ((GRAPH, 0, 2), [0, 0]),
+        ((GRAPH, 0, 2), [99]),
+        ((GRAPH, 0, 4), -1),
+        ((GRAPH, 0, 4), 10**6),
+        ((GRAPH, 0, NODE, 0, 0), "aten.as_strided.default"),
+        ((GRAPH, 0, NODE, 0, 0), "x" * 1000),
+        ((GRAPH, 0, NODE, 0, 1), []),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 10**6}]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": -1}]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}] * 9),
+        ((GRAPH, 0, NODE, 0, 1), ["images"]),
+        ((GRAPH, 0, NODE, 0, 2), [["dtype", 1]]),
+        ((GRAPH, 0, NODE, 0, 2), [["self", {"value": 0}]]),
+        ((GRAPH, 0, NODE, 0, 3), 1),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, 2**63]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, {"device": "cuda"}]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, [[[1]]]]),
         ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, {"dtype": "float32", "device": "cpu"}]),
     ],
-)  # fmt: skip
+)
 def test_a_header_that_lies_is_refused(path, value):
     header, numbers = parts(small())
     with pytest.raises(Refused):
@@ -630,8 +786,29 @@ def test_node_may_take_only_earlier_values():
         graph.read(joined(change(header, (GRAPH, 0, NODE, 0, 1, 0), {"value": own}), numbers))
 
 
-ODD_VALUES = [None, True, -1, 0, 2**31, 2**63, 10**30, 1e308, "", "aten.add.Tensor", "\ud800", [], [[]], {}, {"value": 3},
-              {"value": -2}, {"float": "nan"}, {"dtype": "bool"}, {"complex": [0.0, 1.0]}, [0] * 300, "x" * 300]  # fmt: skip
+ODD_VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    2**31,
+    2**63,
+    10**30,
+    1e308,
+    "",
+    "aten.add.Tensor",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"value": 3},
+    {"value": -2},
+    {"float": "nan"},
+    {"dtype": "bool"},
+    {"complex": [0.0, 1.0]},
+    [0] * 300,
+    "x" * 300,
+]
 
 
 def mutated(raw: bytes, header: Any, numbers: bytes, chance: random.Random) -> bytes:
@@ -687,10 +864,18 @@ def test_a_large_hostile_header_is_read_in_seconds():
     header, numbers = parts(small())
     node = ["aten.add_.Tensor", [{"value": 1}, 1], [], None]
     tensors = [["buffer", f"b{i}", "int64", [], [], False] for i in range(9_000)]
-    graphs = [[mode, None, list(range(9_000)), [["aten.add_.Tensor", [{"value": i}, 1], [], None] for i in range(1, 9_000)], 0]
-              for mode in ("train", "eval")]  # fmt: skip
+    graphs = [
+        [
+            mode,
+            None,
+            list(range(9_000)),
+            [["aten.add_.Tensor", [{"value": i}, 1], [], None] for i in range(1, 9_000)],
+            0,
+        ]
+        for mode in ("train", "eval")
+    ]
     start = time.perf_counter()
-    assert graph.read(joined([tensors, graphs], b"\0" * 72_000)).count() == Count(0, 2)
+    assert graph.read(joined([tensors, graphs], b"\0" * 72_000)).count().parameters == 0
     for bad in ([header[0], [["train", None, [], [node] * 60_000, 0]]], [[[]] * 1_000_000, []]):
         with pytest.raises(Refused):
             graph.read(joined(bad, numbers))

@@ -57,7 +57,9 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
                 for batch, program in trace(set_mode(model, mode), batch_sizes):
                     encoder.add(mode, batch, program)
         raw = encoder.encode()
-        check(model, graph.read(raw), encoder, taken)
+        program = graph.read(raw)
+        check(model, program, encoder, taken)
+        restore([tensor for _, _, tensor in encoder.tensors], program)
     except NotAGraph:
         raise
     except Exception as error:
@@ -339,7 +341,8 @@ class Flattener:
         if name == "wrap_with_autocast":
             device, _, enabled, _, inner, *rest = args
             if enabled and device == "cpu":
-                raise NotAGraph(f"it computes in mixed precision (autocast){line_of(node)}")
+                where = next(filter(None, map(line_of, inner.graph.nodes)), "")
+                raise NotAGraph(f"it computes in mixed precision (autocast){where}")
             return self.walk(inner, dict(zip(inputs_of(inner), rest, strict=True)), grad)
         if node.target is operator.getitem and not isinstance(args[0], Key):
             return args[0][args[1]]
@@ -365,6 +368,8 @@ class Flattener:
         """The arguments of a BatchNorm, with one over its counter in place of the momentum that stands for it."""
         if name != "aten.batch_norm.default" or args[6] != CUMULATIVE:
             return args
+        if not args[graph.TRAINING]:
+            return (*args[:6], 0.0, *args[7:])
         mean = self.specs[args[graph.MEAN].what[1]]
         target = mean.target.removesuffix("running_mean") + "num_batches_tracked"
         counter = next(Key(("input", key)) for key, spec in self.specs.items() if spec.target == target)
@@ -444,9 +449,7 @@ def check(model: nn.Module, program: graph.Program, encoder: Encoder, taken: lis
     ``taken`` are the lines at which the code took a number from a tensor, of which the graph has none.
     """
     copied = graph.GraphModel(program)
-    with torch.no_grad():
-        for tensor, spec in zip(copied.tensors(), program.tensors, strict=True):
-            tensor.copy_(graph.materialise(spec))  # the running statistics too, which a GraphModel starts afresh
+    restore(copied.tensors(), program)  # the running statistics too, which a GraphModel starts afresh
     answering = watch_hooks(model)
     parameters = [p for role, _, p in encoder.tensors if role == "parameter"]
     for step, mode in enumerate(("train", "train", "eval")):
@@ -462,6 +465,14 @@ def check(model: nn.Module, program: graph.Program, encoder: Encoder, taken: lis
                 raise NotAGraph(f"what it does depends on numbers in a tensor{taken[0]}")
             what = "gradients" if near(*outputs) else "outputs"
             raise NotAGraph(f"its graph has other {what} than its code: something in Python changes from call to call")
+
+
+def restore(tensors: Sequence[Tensor], program: graph.Program) -> None:
+    """Set a model's tensors to the program's."""
+    with torch.no_grad():
+        for tensor, spec in zip(tensors, program.tensors, strict=True):
+            if not torch.equal(tensor, value := graph.materialise(spec)):
+                tensor.copy_(value)
 
 
 def answer(model: nn.Module, mode: str, images: Tensor) -> Tensor:
