@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -269,7 +269,7 @@ def on_digits(digits: Path) -> tuple[object, ...]:
 
 
 @pytest.fixture(scope="module")
-def graded(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Graded:
+def graded(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graded]:
     """The one big run of this file: every attack, every honest submission."""
     root = tmp_path_factory.mktemp("class")
     folder, out, scratch = root / "submissions", root / "submissions" / "grades", root / "scratch"
@@ -281,7 +281,8 @@ def graded(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Graded:
     limits = ("--timeout", 15, "--memory", 1200, "--jobs", 2)
     environment = {**os.environ, "TMPDIR": str(scratch), "GITHUB_STEP_SUMMARY": str(root / "summary.md")}
     done = run_grading(folder, "--out", out, *on_digits, *limits, env=environment)
-    return Graded(folder, out, scratch, done, due)
+    yield Graded(folder, out, scratch, done, due)
+    subprocess.run(["rm", "-rf", folder / "nested"], check=True)  # too deep for pytest's own clearing
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -536,7 +537,6 @@ class TestNames:
         names = ["a b", "a_b", "a/b", "ä b", "a  b", "A_b", "A_B"]
         names += [gradebook.file_name(name) for name in names]  # chosen to meet another's file
         assert len({gradebook.file_name(name).lower() for name in names}) == len(set(names))
-
 
     def test_of_entries_are_different_for_different_entries(self):
         entries = ["a", "a.py", "a.py.py", "b", os.fsdecode(b"c\xff"), "c\\xff", "d.py"]
