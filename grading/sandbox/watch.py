@@ -17,6 +17,7 @@ REASON = 600  # characters of a reason
 PROCESSES = 64  # in a child, before it counts as a fork bomb
 STATUSES = ("done", "not_a_graph", "too_large", "invalid", "rejected", "out_of_memory", "machine_error")  # of a child
 PHASES = ("import", "build", "training", "trained", "testing")
+FACTS = ("recipe", "images_seen", "each_once", "diverged_at", "train_accuracy")  # that a child may tell
 DISTURBED = "it wrote to the grader's own channel, and a model has nothing to write there"
 
 
@@ -66,7 +67,8 @@ class Watch:
         elif message["status"] in STATUSES:
             early = not self.stamps  # before any line of a submission ran, only the machine can be at fault
             status = "invalid" if message["status"] == "machine_error" and not early else message["status"]
-            self.answer = {"status": status, "reason": safe_text(message["reason"]), "facts": message.get("facts", {})}
+            facts = plain_facts(message.get("facts", {}))
+            self.answer = {"status": status, "reason": safe_text(message["reason"]), "facts": facts}
         else:
             raise ValueError(message["status"])
 
@@ -103,6 +105,16 @@ class Watch:
         log = (self.head + cut + self.tail).decode(errors="replace")
         return {**self.answer, "seconds": seconds, "wall_seconds": wall_seconds, "memory_mb": self.memory >> 20,
                 "isolation": self.isolation, "log": log}  # fmt: skip
+
+
+def plain_facts(facts: dict[str, Any]) -> dict[str, Any]:
+    """The facts that are known, and plain or a dictionary of plain values: nothing nested deeper goes any further."""
+
+    def is_plain(value: Any) -> bool:
+        return value is None or isinstance(value, (bool, int, float, str))
+
+    told = {name: facts[name] for name in FACTS if name in facts}
+    return {n: v for n, v in told.items() if is_plain(v) or (isinstance(v, dict) and all(map(is_plain, v.values())))}
 
 
 def how_it_ended(code: int) -> str:
