@@ -21,6 +21,7 @@ from .wire import Graph, Node, Refused, TensorSpec, Value, decode, require
 __all__ = ["Count", "GraphModel", "Program", "Refused", "load_state", "pack_state", "read"]
 
 FREE = 4_000  # bytes of a graph, compressed, that are not charged: usual models take 0.1 to 1 kB, DenseNet-121 2.5 kB
+UNSET = ("empty", "empty_like", "new_empty")  # operators that give memory as it is
 MEAN, VARIANCE, TRAINING = 3, 4, 5  # places of batch_norm's running_mean, running_var and training
 
 
@@ -263,6 +264,8 @@ def last_reads(graph: Graph) -> dict[int, list[int]]:
 def step(node: Node, value: int, dead: Any) -> Step:
     """A node as a function of the list of values; what can be looked up beforehand is."""
     call, template = node.operator.call, list(node.args)
+    if node.operator.base in UNSET:
+        call = zeroed(call)
     places = [(i, each.index) for i, each in enumerate(template) if isinstance(each, Value)]
     fills = [(i, filler(each)) for i, each in enumerate(template) if isinstance(each, list) and [*values_in(each)]]
     named = {key: filler(each) for key, each in node.kwargs}
@@ -278,6 +281,11 @@ def step(node: Node, value: int, dead: Any) -> Step:
             values[index] = None
 
     return run
+
+
+def zeroed(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The operator, giving zeros: memory that was used before, by labels for example, is not shown to a graph."""
+    return lambda *args, **kwargs: call(*args, **kwargs).zero_()
 
 
 def filler(argument: Any) -> Callable[[list[Any]], Any]:

@@ -59,7 +59,8 @@ ALLOWED = frozenset(
     index index_select gather scatter scatter_add scatter_reduce index_add index_copy index_fill index_put
     masked_fill masked_select masked_scatter take take_along_dim nonzero one_hot bucketize searchsorted put
     zeros ones full empty eye arange linspace logspace zeros_like ones_like full_like empty_like new_zeros new_ones
-    new_full new_empty fill zero scalar_tensor hann_window hamming_window copy to type_as _to_copy item sym_size sym_numel
+    new_full new_empty fill zero scalar_tensor hann_window hamming_window copy to type_as _to_copy
+    item sym_size sym_numel
     linalg_inv linalg_solve linalg_det linalg_qr linalg_svd linalg_svdvals linalg_eigh linalg_cholesky
     linalg_matrix_exp linalg_matrix_power matrix_exp
     fft_fft fft_ifft fft_rfft fft_irfft fft_fft2 fft_ifft2 fft_rfft2 fft_irfft2 fft_fftn fft_ifftn fft_fftshift
@@ -91,7 +92,8 @@ class Operator(NamedTuple):
 
     @property
     def base(self) -> str:
-        return self.name.split(".")[1]
+        """Its name without package and overload: conv2d."""
+        return self.name.split(".")[-2] if self.name.count(".") == 2 else self.name
 
 
 def bounded(function: Callable[..., Any]) -> Callable[..., Any]:
