@@ -16,6 +16,17 @@ from grading.grades import Grade, Run, Settings, sha256
 from grading.rubric import Criterion, Scored, score
 from mnist_efficient_model import percent, write_file, write_files
 
+ON_PAGE = (
+    "student",
+    "score",
+    "status",
+    "verified",
+    "parameters",
+    "accuracy_median",
+    "train_seconds",
+    "description_bytes",
+    "reason",
+)  # columns that fit a laptop's screen; the details have the others
 RANKED = ("student", "accuracy_median", "parameters", "train_seconds")  # what the leaderboard shows of a row
 
 
@@ -159,10 +170,11 @@ def to_page(gradebook: Sequence[Scored], settings: Settings) -> str:
             "their figures rest on the submission's own code, and the reason says why. They are not on the leaderboard."
         )
     best = leaderboard(gradebook)
+    rows = [{name: value for name, value in scored.row().items() if name in ON_PAGE} for scored in gradebook]
     board = to_table(best) if best else "<p>Nobody has passed yet.</p>"
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
         f"<title>Grades</title><style>{STYLE}</style>"
-        f"<h1>Grades</h1><p>{html.escape(held)}</p><h2>Gradebook</h2>{to_table([s.row() for s in gradebook])}"
+        f"<h1>Grades</h1><p>{html.escape(held)}</p><h2>Gradebook</h2>{to_table(rows)}"
         f"<h2>Leaderboard</h2>{board}<h2>Submissions</h2>{''.join(map(to_details, gradebook))}</html>\n"
     )

@@ -76,6 +76,8 @@ class Grader:
             except Ended as ended:
                 grade.status, grade.reason = ended.args[0], safe_text(ended.args[1])
         verdict.summarise(grade, len(self.data.test.labels))
+        if grade.accuracy is None and grade.verified:
+            grade.verified = None  # there is nothing to verify
         if not grade.status:
             grade.status, grade.reason = verdict.judge(grade, self.settings.limits)
         return grade

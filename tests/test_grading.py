@@ -327,6 +327,7 @@ class TestAClassOfWhichMostAttack:
     def test_verifies_a_grade_only_where_no_code_of_the_submission_met_the_data(self, graded):
         verified = {name: graded.grade(name)["verified"] for name in HONEST}
         assert {name for name, yes in verified.items() if not yes} == NOT_VERIFIED
+        assert graded.grade("a_list")["verified"] is None, "nothing of it was tested"
         (doubt,) = graded.grade("decides_by_the_data")["doubts"]
         assert doubt.startswith("it cannot become a graph") and "decides_by_the_data.py, line 11" in doubt
 
