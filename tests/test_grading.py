@@ -681,6 +681,14 @@ class TestTheCommand:
         error = capsys.readouterr().err
         assert words in error and len(error.splitlines()) == 1
 
+    def test_imports_nothing_from_a_students_folder(self, tmp_path):
+        for name in ("json", "signal", "torch", "csv", "mnist_efficient_model"):
+            (tmp_path / f"{name}.py").write_text("raise SystemExit('executed')")
+        command = [sys.executable, "-m", "grading", "--version"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert done.stdout.startswith("python -m grading ") and done.returncode == 0, done.stderr
+
     def test_of_an_empty_folder_says_so(self, tmp_path, capsys):
         assert room.main([str(tmp_path)]) == 2
         assert "holds no submissions" in capsys.readouterr().err
