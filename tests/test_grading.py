@@ -38,6 +38,7 @@ from grading import __main__ as room
 from grading import checks, gradebook, grades, judge, platforms, rubric, source, submissions
 from grading.sandbox import isolation, state
 from grading.sandbox.forkserver import ForkServer, ServerFailed
+from grading.sandbox.watch import Watch
 from mnist_efficient_model import ChallengeError, Limits
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
@@ -826,6 +827,33 @@ class TestTheState:
     def test_of_another_model_is_refused(self):
         with pytest.raises(ValueError, match="another one"):
             state.load(nn.Linear(3, 2), state.pack(nn.Linear(3, 4)))
+
+
+class TestAMessageOfAChild:
+    """A worker takes it for hostile."""
+
+    @staticmethod
+    def heard(line: bytes) -> dict:
+        watch = Watch({"seconds": 1, "memory": 1}, "token")
+        watch.take_message(line + b"\n")
+        return watch.answer
+
+    def test_counts_behind_the_right_token_only(self):
+        message = b'{"status": "done", "reason": "", "facts": {"images_seen": 7}}'
+        assert self.heard(b"token " + message) == {"status": "done", "reason": "", "facts": {"images_seen": 7}}
+        for forged in (b"other ", b"token", b"", b"tokem "):
+            assert self.heard(forged + message)["status"] == "rejected"
+
+    def test_never_gives_a_verdict(self):
+        for status in ("passed", "failed", "crashed", "", None, [], {}):
+            message = json.dumps({"status": status, "reason": "", "facts": {}}).encode()
+            assert self.heard(b"token " + message)["status"] == "rejected"
+
+    def test_is_cut_and_cleaned(self):
+        reason = "a\n# b\x1b[2J" + "c" * 5000
+        message = json.dumps({"status": "invalid", "reason": reason, "facts": {"x": 1, "recipe": [1]}})
+        answer = self.heard(b"token " + message.encode())
+        assert answer["reason"].startswith("a # b [2Jccc") and len(answer["reason"]) == 600 and answer["facts"] == {}
 
 
 class TestTheCode:
