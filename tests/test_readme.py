@@ -17,7 +17,7 @@ PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.S)
 
 def test_every_option_it_names_is_one_of_the_script_or_its_companions(command):
     known = set(re.findall(r"--[a-z][a-z0-9-]+", command("--help")[1]))
-    for script in ("grade.py", "export/__main__.py"):
+    for script in ("grading/__main__.py", "export/__main__.py"):
         known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', (ROOT / script).read_text(encoding="utf-8")))
     others = {"--upgrade", "--junitxml", "--show", "--rm", "--network", "--pids-limit", "--array", "--wrap"}  # not ours
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))

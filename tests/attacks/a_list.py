@@ -1,4 +1,4 @@
-# expect invalid: returns a list
+# expect invalid: two images give list
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect invalid: real numbers
+# expect invalid: ComplexFloat
 import torch
 from torch import nn
 

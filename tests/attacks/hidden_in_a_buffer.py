@@ -10,5 +10,5 @@ class Net(nn.Module):
         self.register_buffer("more", torch.randn(784, 40))
 
     def forward(self, x):
-        self.last = (x.flatten(1) @ self.more).mean()
-        return self.fc(x.flatten(1))
+        x = x.flatten(1)
+        return self.fc(x) + (x @ self.more)[:, :10]

@@ -1,4 +1,4 @@
-# expect rejected: outside its parameters
+# expect passed: 7,850 parameters
 import torch
 from torch import nn
 

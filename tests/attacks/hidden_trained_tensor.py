@@ -1,4 +1,4 @@
-# expect rejected: trains 31,360 numbers outside
+# expect failed: too many to be under 25,000
 import torch
 from torch import nn
 
@@ -13,5 +13,5 @@ class Net(nn.Module):
         if self.more.grad is not None:
             self.more.data -= 0.01 * self.more.grad
             self.more.grad = None
-        x = x + (x.flatten(1) @ self.more).mean()
+        x = x + 0.001 * (x.flatten(1) @ self.more).mean()
         return self.fc(x.flatten(1))

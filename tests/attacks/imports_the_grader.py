@@ -1,4 +1,4 @@
-# expect invalid: the grader's
+# expect passed: 7,850 parameters
 import mnist_efficient_model as grader
 
 from torch import nn

@@ -1,4 +1,4 @@
-# expect rejected: it sends signals
+# expect crashed: killed by SIGKILL
 import os
 import signal
 

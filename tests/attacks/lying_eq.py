@@ -1,4 +1,4 @@
-# expect invalid: Liar
+# expect passed: not verified: it cannot become a graph
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect rejected: redefines nn.Module's 'named_parameters'
+# expect failed: not verified: it cannot become a graph
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect failed: 31,810 parameters
+# expect rejected: not a packed state
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect rejected: redefines nn.Module's 'state_dict'
+# expect failed: 31,810 parameters
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect invalid: not finite
+# expect failed: the loss stopped being a number
 from torch import nn
 
 

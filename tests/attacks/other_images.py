@@ -1,4 +1,4 @@
-# expect failed: points short
+# expect passed: each image answered alone
 from torch import nn
 
 

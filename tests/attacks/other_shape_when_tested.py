@@ -1,4 +1,4 @@
-# expect invalid: wanted
+# expect invalid: (1000, 5)
 from torch import nn
 
 

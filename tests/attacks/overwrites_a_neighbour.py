@@ -1,4 +1,4 @@
-# expect rejected: it writes outside
+# expect invalid: overwrites_a_neighbour.py, line 6
 from pathlib import Path
 
 from torch import nn

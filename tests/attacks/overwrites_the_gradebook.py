@@ -1,4 +1,4 @@
-# expect rejected: it writes outside
+# expect invalid: overwrites_the_gradebook.py, line 13
 from pathlib import Path
 
 from torch import nn

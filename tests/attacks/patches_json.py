@@ -1,4 +1,4 @@
-# expect rejected: json.dumps, which belongs to
+# expect rejected: grader's own channel
 import json
 
 from torch import nn

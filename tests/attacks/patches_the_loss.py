@@ -1,4 +1,4 @@
-# expect rejected: cross_entropy, which belongs to
+# expect passed: 7,850 parameters
 import torch.nn.functional as F
 from torch import nn
 

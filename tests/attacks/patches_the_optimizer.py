@@ -1,6 +1,5 @@
-# expect rejected: torch.optim.adam._fused_adam, which belongs to
-import sys
-
+# expect passed: 7,850 parameters
+import torch
 from torch import nn
 
 
@@ -8,7 +7,7 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(784, 10)
-        sys.modules["torch.optim.adam"]._fused_adam = lambda *arguments, **named: None
+        torch.optim.AdamW.step = lambda self: None
 
     def forward(self, x):
         return self.fc(x.flatten(1))

@@ -1,4 +1,4 @@
-# expect rejected: time.perf_counter, which belongs to
+# expect passed: 7,850 parameters
 import time
 
 from torch import nn

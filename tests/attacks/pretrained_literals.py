@@ -1,4 +1,4 @@
-# expect rejected: numbers as text
+# expect failed: not verified: 7,840 of its initial weights
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect rejected: ctypes
+# expect passed: 7,850 parameters
 import ctypes
 
 from torch import nn

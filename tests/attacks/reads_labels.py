@@ -1,4 +1,4 @@
-# expect rejected: it reads outside
+# expect invalid: reads_labels.py, line 6
 from pathlib import Path
 
 from torch import nn

@@ -1,4 +1,4 @@
-# expect rejected: it reads outside
+# expect passed: 7,850 parameters
 import glob
 
 from torch import nn

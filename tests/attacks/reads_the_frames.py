@@ -1,4 +1,4 @@
-# expect rejected: frames
+# expect invalid: KeyError: 'labels'
 import sys
 
 from torch import nn

@@ -1,4 +1,4 @@
-# expect rejected: it writes outside
+# expect invalid: removes_results.py, line 14
 import shutil
 
 from torch import nn

@@ -1,4 +1,4 @@
-# expect rejected: searches the grader's memory
+# expect passed: 7,850 parameters
 import gc
 
 import torch

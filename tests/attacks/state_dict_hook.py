@@ -1,4 +1,4 @@
-# expect rejected: hooks into saving and loading
+# expect passed: 7,850 parameters
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect rejected: it trains
+# expect invalid: does not require grad
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect rejected: while it is tested
+# expect passed: each image answered alone
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect rejected: it uses the network
+# expect invalid: Network is unreachable
 import urllib.request
 
 from torch import nn

@@ -1,4 +1,4 @@
-# expect rejected: it reads 'checkpoint.pkl'
+# expect invalid: it wants checkpoint.pkl, which is not code
 from pathlib import Path
 import pickle
 

@@ -1,4 +1,4 @@
-# expect rejected: it reads 'weights.pth'
+# expect invalid: it wants weights.pth, which is not code
 import torch
 from torch import nn
 

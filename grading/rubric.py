@@ -1,0 +1,133 @@
+"""Points from a verdict: a list of criteria, each of one measure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grading.grades import Grade
+from mnist_efficient_model import USAGE, ChallengeError, Limits, percent
+
+SCORED = ("passed", "failed")  # the statuses of models that ran; the others have no figures to give credit for
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Points for one measure: all at ``full`` or better, none at ``zero`` or worse, between them in proportion."""
+
+    name: str
+    measure: str  # a key of MEASURES
+    points: int
+    full: float | None = None
+    zero: float | None = None
+
+
+MEASURES = {
+    "runs": lambda grade: 1.0,
+    "accuracy": lambda grade: grade.accuracy,
+    "parameters": lambda grade: grade.parameters + grade.buffers,
+    "train_seconds": lambda grade: grade.train_seconds,
+}
+
+
+def default_rubric(limits: Limits) -> list[Criterion]:
+    most = limits.parameters
+    return [
+        Criterion("Builds, trains and answers", "runs", 10, 1, 0),
+        Criterion(f"Fewer than {most:,} parameters", "parameters", 30, most - 1, 2 * most),
+        Criterion(f"Accuracy of {percent(limits.accuracy)}", "accuracy", 60, limits.accuracy, limits.accuracy / 2),
+    ]
+
+
+def read_rubric(path: str | None, limits: Limits) -> list[Criterion]:
+    """The default rubric, or that of a TOML file; raises ChallengeError (status 2) saying what is wrong with it.
+
+    The file is a list of ``[[criterion]]`` with name, measure, points, and full and zero (both but for "runs").
+    """
+    if path is None:
+        return default_rubric(limits)
+    try:
+        import tomllib  # Python 3.11
+    except ImportError:
+        try:
+            import tomli as tomllib
+        except ImportError as error:
+            raise ChallengeError("--rubric needs Python 3.11 or later, or: pip install tomli", USAGE) from error
+    try:
+        document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        rubric = [Criterion(**entry) for entry in document.pop("criterion")]
+        if document or not rubric:
+            raise ValueError(f"unknown: {', '.join(document)}" if document else "no [[criterion]]")
+        for criterion in rubric:
+            check_criterion(criterion)
+    except OSError as error:
+        raise ChallengeError(f"cannot read {path}: {error.strerror}", USAGE) from error
+    except (ValueError, TypeError, KeyError) as error:
+        raise ChallengeError(f"{path} is not a rubric ({error}): see docs/grading.md, 'Points'", USAGE) from error
+    return rubric
+
+
+def check_criterion(criterion: Criterion) -> None:
+    """Raise ValueError for a criterion that cannot be scored."""
+    if criterion.measure not in MEASURES:
+        raise ValueError(f"measure {criterion.measure!r} is none of {', '.join(MEASURES)}")
+    if not isinstance(criterion.points, int) or criterion.points < 0:
+        raise ValueError(f"{criterion.name}: points must be a whole number")
+    bounds = (criterion.full, criterion.zero)
+    if criterion.measure != "runs" and (None in bounds or criterion.full == criterion.zero):
+        raise ValueError(f"{criterion.name}: needs full and zero, and not the same")
+
+
+def score(grade: Grade, rubric: list[Criterion]) -> Scored:
+    return Scored(grade, [(criterion, points(criterion, grade)) for criterion in rubric])
+
+
+def points(criterion: Criterion, grade: Grade) -> float | None:
+    """The points of one criterion, rounded down to tenths so that a limit just missed is never full; None: unscored."""
+    if grade.status == "machine_error":
+        return None
+    if grade.status not in SCORED:
+        return 0.0
+    if criterion.measure == "runs":
+        return float(criterion.points)
+    value = MEASURES[criterion.measure](grade)
+    if value is None:  # a model so far over the limit that no epoch was spent on it
+        return 0.0
+    fraction = (value - criterion.zero) / (criterion.full - criterion.zero)
+    return int(10 * criterion.points * min(1.0, max(0.0, fraction)) + 1e-9) / 10
+
+
+@dataclass
+class Scored:
+    """A grade with its points, as all exporters show it."""
+
+    grade: Grade
+    parts: list[tuple[Criterion, float | None]]
+
+    @property
+    def score(self) -> float | None:
+        given = [part for _, part in self.parts]
+        return None if None in given else round(sum(given), 1)
+
+    @property
+    def max_score(self) -> int:
+        return sum(criterion.points for criterion, _ in self.parts)
+
+    def row(self) -> dict[str, Any]:
+        """The fields of the gradebook, in their order."""
+        grade = self.grade
+        return {
+            "student": grade.student,
+            "score": self.score,
+            "max_score": self.max_score,
+            "status": grade.status,
+            "verified": {True: "yes", False: "no"}.get(grade.verified),
+            "parameters": grade.parameters,
+            "accuracy_median": grade.accuracy,
+            "accuracy_min": grade.accuracy_min,
+            "accuracy_max": grade.accuracy_max,
+            "train_seconds": None if grade.train_seconds is None else round(grade.train_seconds, 2),
+            "description_bytes": grade.description_bytes,
+            "reason": grade.reason,
+        }

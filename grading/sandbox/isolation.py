@@ -1,0 +1,174 @@
+"""What the system puts around a child: Linux namespaces, Landlock, resource limits. None can be undone from inside.
+
+Sources: https://man7.org/linux/man-pages/man7/namespaces.7.html, https://docs.kernel.org/userspace-api/landlock.html
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import math
+import os
+import signal
+import struct
+import sys
+import sysconfig
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+try:
+    import resource  # Unix only; so is fork, and with it grading
+except ImportError:
+    resource = None
+
+ROOT = str(Path(__file__).resolve().parent.parent.parent)  # of this project
+FILE_BYTES = 64 << 20  # the largest file that a child may write
+DESCRIPTORS = 256  # that a child may hold
+
+NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
+MS_RDONLY, MS_PRIVATE_RECURSIVE, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 1, (1 << 18) | (1 << 14), 0x8000, 1
+SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
+READ_RIGHTS, ALL_RIGHTS, FILE_RIGHTS = 0b1101, (1 << 13) - 1, 0b111  # execute, read file, read folder; all of ABI 1
+PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
+CAPABILITY_VERSION_3 = 0x20080522
+LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+def libc(function: str, *arguments: Any) -> int:
+    """Call a function of the C library; raises OSError when it fails."""
+    result = getattr(LIBC, function)(*arguments)
+    if result < 0:
+        code = ctypes.get_errno()
+        raise OSError(code, f"{function}: {os.strerror(code)}")
+    return result
+
+
+def adopt_orphans() -> None:
+    """Let what a child leaves behind become a child of this process, which then can end it (Linux)."""
+    if LIBC:
+        libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def isolate(scratch: str, hidden: Sequence[str], memory: int, seconds: float) -> list[str]:
+    """Confine the calling process for ever to ``scratch``; returns what the kernel granted.
+
+    ``hidden`` folders vanish, ``memory`` bytes and ``seconds`` of CPU time are what it may use from here on. Where
+    namespaces are granted, ``scratch`` becomes an empty file system of 64 MB in memory.
+    """
+    set_limits(memory, seconds)
+    granted = []
+    if LIBC and enter_namespaces(scratch, hidden):
+        granted.append("namespaces")
+    if LIBC and landlock(library_folders(), [scratch, os.devnull]):
+        granted.append("landlock")
+    if LIBC:
+        drop_capabilities()
+    return granted
+
+
+def set_limits(memory: int, seconds: float) -> None:
+    """Limit this process and its heirs: memory in bytes beyond what it holds now, CPU seconds, files, descriptors."""
+    held = 0
+    if LIBC:
+        held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
+    data = resource.RLIMIT_DATA if LIBC else resource.RLIMIT_AS
+    cpu = math.ceil(seconds) + 5  # the fork server's clock ends a child first; this one ends what escapes it
+    for kind, limit in (
+        (data, held + memory),
+        (resource.RLIMIT_CPU, cpu),
+        (resource.RLIMIT_FSIZE, FILE_BYTES),
+        (resource.RLIMIT_NOFILE, DESCRIPTORS),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        with contextlib.suppress(ValueError, OSError):  # macOS refuses some
+            resource.setrlimit(kind, (limit, limit))
+
+
+def drop_capabilities() -> None:
+    """Give up what root may do beyond the owner of its files, such as raising the limits again, for all heirs too."""
+    libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    libc("capset", struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24))
+
+
+# --- Namespaces -------------------------------------------------------------------------------------------------------
+
+
+def enter_namespaces(scratch: str, hidden: Sequence[str]) -> bool:
+    """Leave network, processes and writable files behind, in a new first process; False where the kernel refuses.
+
+    The calling process stays outside: it waits for that first process, ends as it ends, and dies with it.
+    """
+    user, group = os.getuid(), os.getgid()
+    try:
+        libc("unshare", NEWUSER | NEWNS | NEWIPC | NEWPID | NEWNET)
+        map_identity(user, group)
+    except OSError:
+        return False
+    inner = os.fork()
+    if inner:
+        os.closerange(3, DESCRIPTORS)  # else it would hold the channel open
+        _, status = os.waitpid(inner, 0)
+        os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
+    libc("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc("mount", b"none", b"/", None, MS_PRIVATE_RECURSIVE, None)
+    with contextlib.suppress(OSError):  # Linux 5.12; Landlock keeps the same from being written
+        attributes = struct.pack("4Q", MOUNT_ATTR_RDONLY, 0, 0, 0)
+        libc("syscall", SYS_MOUNT_SETATTR, -1, b"/", AT_RECURSIVE, attributes, len(attributes))
+    with contextlib.suppress(OSError):  # a container may forbid it; there the outer processes stay visible
+        libc("mount", b"proc", b"/proc", b"proc", 0, None)
+    for path in outermost(hidden, scratch):
+        libc("mount", b"none", os.fsencode(path), b"tmpfs", MS_RDONLY, b"size=4k")
+    libc("mount", b"none", os.fsencode(scratch), b"tmpfs", 0, b"size=64m")
+    libc("unshare", NEWUSER)  # the mounts belong to the outer namespace: from this one they cannot be undone
+    map_identity(user, group)
+    return True
+
+
+def map_identity(user: int, group: int) -> None:
+    """Give this user namespace's only user and group the outer ones' rights to files, and no other right."""
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
+
+
+def outermost(hidden: Sequence[str], scratch: str) -> list[str]:
+    """The folders to hide, without those inside others, and without those that Python or ``scratch`` is in."""
+    needed = [scratch, ROOT, *map(os.path.realpath, (sys.prefix, sys.base_prefix))]
+    paths = {os.path.realpath(path) for path in hidden if os.path.isdir(path)}
+    paths = {path for path in paths if not any(is_within(each, path) for each in needed)}
+    return sorted(path for path in paths if not any(path != other and is_within(path, other) for other in paths))
+
+
+def is_within(path: str, folder: str) -> bool:
+    return os.path.commonpath([path, folder]) == folder
+
+
+# --- Landlock ---------------------------------------------------------------------------------------------------------
+
+
+def landlock(readable: Sequence[str], writable: Sequence[str]) -> bool:
+    """Leave only these folders readable and these writable, for ever; False where the kernel has no Landlock."""
+    try:
+        rights = struct.pack("Q", ALL_RIGHTS)
+        ruleset = libc("syscall", SYS_LANDLOCK_CREATE, rights, len(rights), 0)
+    except OSError:
+        return False
+    for paths, allowed in ((readable, READ_RIGHTS), (writable, ALL_RIGHTS)):
+        for path in filter(os.path.exists, paths):
+            parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
+            rule = struct.pack("=Qi", allowed if os.path.isdir(path) else allowed & FILE_RIGHTS, parent)
+            libc("syscall", SYS_LANDLOCK_ADD, ruleset, 1, rule, 0)
+            os.close(parent)
+    libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)  # else only root may
+    libc("syscall", SYS_LANDLOCK_RESTRICT, ruleset, 0)
+    os.close(ruleset)
+    return True
+
+
+def library_folders() -> list[str]:
+    """Where Python, its packages and the system's libraries are: all that a model may read beside its own folder."""
+    paths = {sys.prefix, sys.base_prefix, sys.exec_prefix, *sysconfig.get_paths().values(), *sys.path}
+    system = {"/usr", "/lib", "/lib64", "/bin", "/etc", "/proc", "/sys", "/dev", "/System", "/Library"}
+    folders = {os.path.realpath(path) for path in paths if path}
+    return sorted({path for path in folders if not is_within(ROOT, path)} | system)

@@ -1,0 +1,13 @@
+# expect failed: more than
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self.more = nn.Linear(784, 32_000)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.fc(x) + self.more(x)[:, :10]

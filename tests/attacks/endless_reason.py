@@ -1,0 +1,12 @@
+# expect invalid: xxxxx
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        raise ValueError("x" * 10_000_000)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

@@ -1,0 +1,20 @@
+# expect failed: too many to be under 25,000
+import torch
+from torch import nn
+
+from functools import partial
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self.more = partial(multiply, torch.randn(784, 40))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.fc(x) + self.more(x)[:, :10]
+
+
+def multiply(table, x):
+    return x @ table

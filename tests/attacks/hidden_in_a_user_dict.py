@@ -1,0 +1,16 @@
+# expect failed: too many to be under 25,000
+import torch
+from torch import nn
+
+from collections import UserDict
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self.more = UserDict(table=torch.randn(784, 40))
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.fc(x) + (x @ self.more["table"])[:, :10]

@@ -1,0 +1,26 @@
+# expect invalid: RECIPE must be a dictionary
+from torch import nn
+
+import sys
+
+
+def child():
+    """The child's own object, found in the frames of those who call the model."""
+    frame = sys._getframe()
+    while frame:
+        if hasattr(frame.f_locals.get("child"), "hand_back"):
+            return frame.f_locals["child"]
+        frame = frame.f_back
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        nested = {}
+        for _ in range(400):
+            nested = {"lr": nested}
+        child().end("done", recipe=nested)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

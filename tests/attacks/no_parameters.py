@@ -1,0 +1,19 @@
+# expect invalid: no parameters
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
+
+
+class Nothing(Net):
+    def __init__(self):
+        nn.Module.__init__(self)
+
+    def forward(self, x):
+        return x.flatten(1)[:, :10]

@@ -1,0 +1,14 @@
+# expect failed: too many to be under 25,000
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+        self.register_buffer("more", torch.rand(784, 40) > 0.5)
+
+    def forward(self, x):
+        x = x.flatten(1)
+        return self.fc(x) + (x @ self.more.float())[:, :10]

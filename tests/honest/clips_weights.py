@@ -1,0 +1,13 @@
+import torch
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        with torch.no_grad():
+            self.fc.weight.clamp_(-1, 1)
+        return self.fc(x.flatten(1))

@@ -1,0 +1,15 @@
+import torch
+from torch import nn
+
+from torch.utils.tensorboard import SummaryWriter
+
+writer = SummaryWriter()
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

@@ -1,0 +1,953 @@
+"""A model as a graph: what can become one, that it computes the same, what it is charged for, and hostile bytes."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import math
+import random
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import FunctionType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrizations
+
+import mnist_efficient_model as challenge
+from grading import graph, operators, wire
+from grading.graph import Count, GraphModel, Refused
+from grading.sandbox.build import NotAGraph, export
+
+HONEST = Path(__file__).parent / "honest"
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+def to_graph(model: nn.Module, *sizes: int) -> GraphModel:
+    return GraphModel(graph.read(export(model, sizes or (32, 8))))
+
+
+def count(model: nn.Module, *sizes: int) -> Count:
+    return graph.read(export(model, sizes or (32, 8))).count()
+
+
+def network(forward: Callable[[Any, Tensor], Tensor], **members: Any) -> nn.Module:
+    """A model with a linear layer ``fc``, these members, and this forward."""
+
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.fc = nn.Linear(784, 10)
+            for name, member in members.items():
+                if isinstance(member, Tensor) and not isinstance(member, nn.Parameter):
+                    self.register_buffer(name, member)
+                else:
+                    setattr(self, name, member)
+
+    code = forward.__code__.replace(co_name="forward")  # by that name PyTorch knows which lines are a model's
+    Net.forward = FunctionType(code, forward.__globals__, "forward", forward.__defaults__, forward.__closure__)
+    return Net()
+
+
+def digits(n: int, seed: int = 0) -> challenge.Split:
+    generator = torch.Generator().manual_seed(seed)
+    return challenge.Split(
+        torch.randint(0, 256, (n, 28, 28), generator=generator, dtype=torch.uint8),
+        torch.randint(0, 10, (n,), generator=generator),
+    )
+
+
+# --- The graph is the model -------------------------------------------------------------------------------------------
+
+BIT_EQUAL = ["efficient", "tiny", "lightweight", "lightweight_experts", "mlp", "resnet", "rnn_small"]
+
+
+@pytest.mark.parametrize("name", BIT_EQUAL)
+def test_a_registered_model_trains_to_the_same_weights_as_its_graph(name):
+    model, split, config = challenge.build_model(name), digits(200), challenge.recipe(name, batch_size=48)
+    copied = to_graph(model, 48, 8)
+    for each in (model, copied):
+        batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(3))
+        challenge.train_one_epoch(each, batches, config, len(split.labels))
+    mine = [*model.parameters(), *(b for b in model.buffers())]
+    theirs = {spec.name: tensor for spec, tensor in zip(copied.program.tensors, copied.tensors(), strict=True)}
+    names = [key for key, _ in (*model.named_parameters(), *model.named_buffers())]
+    assert [key for key, tensor in zip(names, mine, strict=True) if not torch.equal(tensor, theirs[key])] == []
+    logits = [challenge.predict(each, split.images, 64) for each in (model, copied)]
+    assert torch.equal(*logits)
+
+
+def test_every_registered_model_that_does_not_spike_becomes_a_graph_of_its_own_size():
+    others = [name for name in challenge.MODELS if name not in BIT_EQUAL and "snn" not in name]
+    for name in others:
+        model = challenge.build_model(name)
+        parameters = challenge.count_parameters(model)
+        assert count(model) == Count(parameters, challenge.count_buffers(model)), name
+
+
+def test_dropout_draws_the_same_numbers_as_the_code():
+    model = network(lambda self, x: self.fc(self.drop(x).flatten(1)), drop=nn.Dropout2d(0.5))
+    copied, images = to_graph(model), torch.randn(8, 1, 28, 28)
+    outputs = []
+    for each in (model, copied):
+        torch.manual_seed(5)
+        outputs.append(each.train()(images))
+    assert torch.equal(*outputs)
+
+
+def test_state_goes_from_one_graph_model_to_another():
+    raw = export(challenge.build_model("efficient"), (32,))
+    first, second = (GraphModel(graph.read(raw)) for _ in range(2))
+    first.train()(torch.randn(32, 1, 28, 28))
+    graph.load_state(second, graph.pack_state(first))
+    images = torch.randn(8, 1, 28, 28)
+    assert torch.equal(first.eval()(images), second.eval()(images))
+    for bad in (b"", b"x" * 100, graph.pack_state(first)[:-1], graph.pack_state(first) + b"\0"):
+        with pytest.raises(Refused):
+            graph.load_state(second, bad)
+
+
+def test_a_layout_of_channels_last_is_kept():
+    model = nn.Sequential(
+        nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
+    )
+    model = model.to(memory_format=torch.channels_last)
+    strides = [p.stride() for p in model.parameters()]
+    assert [p.stride() for p in to_graph(model).parameters()] == strides
+
+
+def test_frozen_and_tied_parameters_stay_so():
+    def forward(self, x):
+        return self.head(self.again(self.fc(x.flatten(1))))
+
+    tied = nn.Linear(10, 10)
+    tied.bias.requires_grad_(False)
+    model = network(forward, again=tied, head=nn.Linear(10, 10))
+    model.head.weight = tied.weight
+    copied = to_graph(model)
+    assert copied.program.count() == Count(7850 + 110 + 10, 0)
+    assert [p.requires_grad for p in copied.parameters()] == [p.requires_grad for p in model.parameters()]
+
+
+# --- What can become a graph, though the tracer would not take it as it is --------------------------------------------
+
+
+def clips(self, x):
+    self.fc.weight.data.clamp_(-0.01, 0.01)
+    return self.fc(x.flatten(1))
+
+
+def clips_without_grad(self, x):
+    with torch.no_grad():
+        self.fc.weight.clamp_(-0.01, 0.01)
+    return self.fc(x.flatten(1))
+
+
+def replaces_its_weights(self, x):
+    self.fc.weight.data = self.fc.weight.data.sign() * 0.01
+    return self.fc(x.flatten(1))
+
+
+def logs(self, x):
+    self.log = [x.mean().item(), float(x.max()), x.detach().cpu().numpy(), float(torch.tensor(0.5))]
+    print(f"{x.mean().item():.3f}")
+    return self.fc(x.flatten(1))
+
+
+def uses_the_length(self, x):
+    return self.fc(x.reshape(len(x), -1))
+
+
+def one_by_one(self, x):
+    return torch.stack([self.fc(each.flatten()) for each in x])
+
+
+def divides_by_an_item(self, x):
+    return self.fc(x.flatten(1) / x.abs().max().item())
+
+
+def divides_by_the_batch(self, x):
+    return self.fc(x.flatten(1)) / (x.shape[0] // 2 + 1)
+
+
+def branches_on_the_size(self, x):
+    return self.fc(x.flatten(1)) * (2 if x.shape[0] > 10 else 1)
+
+
+def branches_on_training(self, x):
+    return self.fc(x.flatten(1)) * (2 if self.training else 1)
+
+
+def checkpoints(self, x):
+    return torch.utils.checkpoint.checkpoint(self.fc, x.flatten(1), use_reentrant=False)
+
+
+def uses_an_infinity(self, x):
+    return self.fc(x.flatten(1).masked_fill(x.flatten(1) > 2, -math.inf).exp())
+
+
+def in_autocast_of_a_gpu(self, x):
+    with torch.autocast("cuda", enabled=torch.cuda.is_available()):
+        return self.fc(x.flatten(1))
+
+
+def writes_to_a_buffer(self, x):
+    if self.training:
+        with torch.no_grad():
+            self.mean.mul_(0.9).add_(x.mean((0, 1)), alpha=0.1)
+    return self.fc((x - self.mean).flatten(1))
+
+
+def cumulative_norm(self, x):
+    return self.fc(self.norm(x).flatten(1))
+
+
+def spectral(self, x):
+    return self.fc(self.norm(x.flatten(1)))
+
+
+ODD = [
+    (clips, {}), (clips_without_grad, {}), (replaces_its_weights, {}), (logs, {}), (uses_the_length, {}),
+    (one_by_one, {}), (divides_by_an_item, {}), (divides_by_the_batch, {}), (branches_on_the_size, {}),
+    (branches_on_training, {}), (checkpoints, {}), (uses_an_infinity, {}), (in_autocast_of_a_gpu, {}),
+    (writes_to_a_buffer, {"mean": torch.zeros(28, 28)}),
+    (cumulative_norm, {"norm": nn.BatchNorm2d(1, momentum=None)}),
+    (spectral, {"norm": parametrizations.spectral_norm(nn.Linear(784, 784))}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("forward", "members"), ODD, ids=[forward.__name__ for forward, _ in ODD])
+def test_an_odd_model_trains_like_its_code(forward, members):
+    model, split = network(forward, **members), digits(40)
+    copied, config = to_graph(model, 16, 8, 1), challenge.Config(batch_size=16)
+    for each in (model, copied):
+        batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(3))
+        challenge.train_one_epoch(each, batches, config, 40)
+    for n in (16, 8, 1):
+        logits = [challenge.predict(each, split.images[:n]) for each in (model, copied)]
+        assert torch.equal(*logits), n
+
+
+def squeezes(self, x):
+    if x.shape[0] == 1:
+        return self.fc(x.flatten(1)) + 1
+    return self.fc(x.flatten(1))
+
+
+def test_a_single_image_is_answered_as_the_code_does():
+    model = network(squeezes)
+    copied, image = to_graph(model, 8, 1), torch.randn(1, 1, 28, 28)
+    assert torch.equal(model.eval()(image), copied.eval()(image))
+
+
+def test_exporting_leaves_the_model_as_it_was():
+    model = network(lambda self, x: self.fc(self.norm(x).flatten(1)), norm=nn.BatchNorm2d(1))
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    export(model, (8, 1))
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_memory_that_was_used_before_is_not_shown():
+    header, numbers = parts(small())
+    for g in header[1]:
+        g[3].append(["aten.empty.memory_format", [[1000]], [], None])
+        g[4] = len(g[2]) + len(g[3])
+    copied = GraphModel(graph.read(joined(header, numbers))).eval()
+    for _ in range(5):
+        torch.full((1000,), 7.0)  # freed at once, so that the next tensor of this size gets its memory
+        assert not copied(torch.zeros(8, 1, 28, 28)).any()
+
+
+def test_compiled_models_are_unwrapped():
+    inner = network(lambda self, x: self.act(self.fc(x.flatten(1))), act=torch.compile(nn.ReLU()))
+    assert count(torch.compile(inner)) == Count(7850, 0)
+
+
+def test_a_model_whose_train_takes_other_arguments_becomes_a_graph():
+    model = network(lambda self, x: self.fc(self.drop(x).flatten(1)), drop=nn.Dropout(0.5))
+    type(model).train = lambda self, epochs, optimizer: None
+    copied, images = to_graph(model), torch.randn(8, 1, 28, 28)
+    assert torch.equal(copied.eval()(images), copied.eval()(images))
+    assert not torch.equal(copied.train()(images), copied.train()(images))
+
+
+def test_a_hook_that_only_looks_is_left_out():
+    model = network(lambda self, x: self.fc(x.flatten(1)))
+    model.fc.register_full_backward_hook(lambda module, inputs, outputs: None)
+    assert count(model) == Count(7850, 0)
+
+
+# --- What cannot, and what its author reads ---------------------------------------------------------------------------
+
+
+class Straight(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        return x.sign()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        return gradient
+
+
+def own_backward(self, x):
+    return Straight.apply(self.fc(x.flatten(1)))
+
+
+def branches_on_data(self, x):
+    if x.mean() > 0:
+        x = -x
+    return self.fc(x.flatten(1))
+
+
+def branches_on_an_item(self, x):
+    return self.fc(x.flatten(1)) * (2 if x.mean().item() > 0 else 1)
+
+
+def branches_on_a_float(self, x):
+    return self.fc(x.flatten(1)) * (2 if float(x.mean()) > 0 else 1)
+
+
+def computes_in_numpy(self, x):
+    return self.fc(torch.from_numpy(abs(x.detach().numpy())).flatten(1))
+
+
+def counts_its_calls(self, x):
+    self.calls = getattr(self, "calls", 0) + 1
+    return self.fc(x.flatten(1)) * self.calls
+
+
+def hooks_a_gradient(self, x):
+    x = self.fc(x.flatten(1))
+    if x.requires_grad:
+        x.register_hook(lambda gradient: gradient * 2)
+    return x
+
+
+def in_mixed_precision(self, x):
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        return self.fc(x.flatten(1)).float()
+
+
+def strides_by_hand(self, x):
+    return self.fc(torch.as_strided(x, (x.shape[0], 784), (784, 1)))
+
+
+NO_GRAPH = [
+    (own_backward, "a backward of its own, autograd.Function Straight"),
+    (branches_on_data, "depends on numbers in a tensor"),
+    (branches_on_an_item, "depends on numbers in a tensor"),
+    (branches_on_a_float, "depends on numbers in a tensor"),
+    (computes_in_numpy, "depends on numbers in a tensor"),
+    (counts_its_calls, "something in Python changes from call to call"),
+    (hooks_a_gradient, "changes gradients by a hook"),
+    (in_mixed_precision, "mixed precision"),
+    (strides_by_hand, "the operator aten.as_strided.default is none"),
+]
+
+
+@pytest.mark.parametrize(("forward", "reason"), NO_GRAPH, ids=[forward.__name__ for forward, _ in NO_GRAPH])
+def test_what_cannot_become_a_graph_says_why_in_one_line_and_where(forward, reason):
+    with pytest.raises(NotAGraph) as caught:
+        export(network(forward), (16, 8))
+    told = str(caught.value)
+    assert reason in told and "\n" not in told and len(told) < 400
+    if forward is not counts_its_calls:
+        first = Straight if forward is own_backward else forward.__code__
+        line = Path(__file__).read_text().split("\n").index("class Straight(torch.autograd.Function):") + 1
+        first = line if forward is own_backward else forward.__code__.co_firstlineno
+        assert any(f"(test_graph.py, line {n}" in told for n in range(first, first + 6)), told
+
+
+def test_hooks_that_change_gradients_make_no_graph():
+    model = network(lambda self, x: self.fc(x.flatten(1)))
+    model.fc.register_full_backward_hook(lambda module, inputs, outputs: (inputs[0],))
+    with pytest.raises(NotAGraph, match="backward hook"):
+        export(model, (16,))
+    model = network(lambda self, x: self.fc(x.flatten(1)))
+    model.fc.weight.register_hook(lambda gradient: gradient * 2)
+    with pytest.raises(NotAGraph, match=r"fc\.weight has a hook"):
+        export(model, (16,))
+
+
+# --- What it is charged for -------------------------------------------------------------------------------------------
+
+
+def reads(self, x):
+    return self.fc(x.flatten(1) + self.extra.flatten()[0].real.float())
+
+
+@pytest.mark.parametrize(
+    ("extra", "numbers"),
+    [
+        (torch.zeros(100), 100),
+        (torch.zeros(100, dtype=torch.float64), 200),
+        (torch.zeros(100, dtype=torch.int64), 200),
+        (torch.zeros(100, dtype=torch.int8), 100),
+        (torch.zeros(100, dtype=torch.bool), 100),
+        (torch.zeros(100, dtype=torch.complex64), 200),
+        (torch.zeros(100, dtype=torch.complex128), 400),
+        (torch.zeros(100, dtype=torch.float16), 100),
+        (torch.zeros(1).expand(100), 100),
+    ],
+)
+def test_buffers_of_every_type_are_charged_64_bits_as_two_complex_as_twice_that(extra, numbers):
+    if not extra.is_complex():
+        assert count(network(lambda self, x: self.fc(x.flatten(1) + self.extra[0]), extra=extra)) == Count(
+            7850, numbers
+        )
+    else:
+        assert count(network(reads, extra=extra)) == Count(7850, numbers)
+
+
+def test_tensors_in_plain_attributes_closures_and_literals_are_charged_once():
+    hidden = torch.randn(50)
+
+    def forward(self, x):
+        literal = torch.tensor([0.5, 0.25, 0.125])
+        return self.fc(x.flatten(1) + self.plain[0].sum() + hidden.sum() + literal.sum())
+
+    model = network(forward)
+    model.plain = [torch.randn(20)]
+    assert count(model) == Count(7850, 73)
+
+
+def test_only_batchnorms_own_statistics_are_free_and_they_start_afresh():
+    def forward(self, x):
+        return self.fc(self.norm(x.flatten(1)))
+
+    model = network(forward, norm=nn.BatchNorm1d(784))
+    model.norm.running_mean.normal_()
+    model.norm.running_var.uniform_()
+    copied = to_graph(model)
+    assert copied.program.count() == Count(7850 + 2 * 784, 0)
+    free = {spec.name: t for spec, t in zip(copied.program.tensors, copied.tensors(), strict=True)}
+    assert not free["norm.running_mean"].any() and (free["norm.running_var"] == 1).all()
+
+
+def reads_the_statistics(self, x):
+    return self.fc(self.norm(x.flatten(1))) + self.norm.running_mean.sum()
+
+
+def never_updates_them(self, x):
+    x, norm = x.flatten(1), self.norm
+    return self.fc(F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias))
+
+
+def updates_them_in_testing_only(self, x):
+    x, norm = x.flatten(1), self.norm
+    training = not self.training
+    return self.fc(F.batch_norm(x, norm.running_mean, norm.running_var, norm.weight, norm.bias, training))
+
+
+@pytest.mark.parametrize(
+    ("forward", "numbers"),
+    [(reads_the_statistics, 784), (never_updates_them, 1568), (updates_them_in_testing_only, 1568)],
+)
+def test_statistics_that_could_carry_numbers_are_charged(forward, numbers):
+    model = network(forward, norm=nn.BatchNorm1d(784))
+    assert count(model) == Count(7850 + 1568, numbers)
+
+
+def test_numbers_hidden_in_literals_are_charged():
+    header, numbers = parts(small())
+    nodes, value = header[1][1][3], {"value": len(header[1][1][2]) + len(header[1][1][3])}
+    assert graph.read(joined(header, numbers)).count().buffers == 0
+    for _ in range(3_000):
+        nodes.append(["aten.mul.Tensor", [value, random.gauss(0, 1)], [], None])
+    assert graph.read(joined(header, numbers)).count().buffers > 3_000
+    nodes[-3_000:] = [["aten.mul.Tensor", [{"value": value["value"] + i}, 0.5], [], None] for i in range(3_000)]
+    assert graph.read(joined(header, numbers)).count().buffers == 0
+
+
+# --- Every operator of the list ---------------------------------------------------------------------------------------
+
+# Of x (N, 1, 28, 28), s (N, 28, 28), v (N, 784), i (N, 5) whole numbers 0-9, b (N, 28, 28) bools, and the parameters
+# m (6, 6) and p (28,); N is 6. w(*shape) is a constant, layer(...) a layer with its own parameters.
+EXPRESSIONS = """
+F.conv1d(s, w(8, 28, 3)); F.conv2d(x, w(4, 1, 3, 3)); F.conv3d(x[:, None], w(2, 1, 1, 3, 3))
+F.conv2d(x, w(4, 1, 3, 3), padding="same"); x * x.numel()
+
+F.conv_transpose1d(s, w(28, 2, 3)); F.conv_transpose2d(x, w(1, 2, 3, 3))
+F.conv_transpose3d(x[:, None], w(1, 2, 1, 3, 3))
+
+F.linear(v, w(5, 784)); F.bilinear(v, v, w(2, 784, 784)); F.embedding(i, w(10, 4)); F.embedding_bag(i, w(10, 4))
+
+nn.LSTM(28, 4)(s)[0]; nn.GRU(28, 4)(s)[0]; nn.RNN(28, 4)(s)[0]; nn.RNN(28, 4, nonlinearity="relu")(s)[0]
+
+nn.LSTMCell(784, 4)(v)[0]; nn.GRUCell(784, 4)(v); nn.RNNCell(784, 4)(v); nn.RNNCell(784, 4, nonlinearity="relu")(v)
+
+F.scaled_dot_product_attention(s, s, s); nn.MultiheadAttention(28, 4)(s, s, s)[0]
+
+F.max_pool1d(s, 2); F.max_pool2d(x, 2); F.max_pool3d(x[:, None], (1, 2, 2))
+nn.MaxPool2d(2, return_indices=True)(x)[0]
+
+nn.MaxPool1d(2, return_indices=True)(s)[0]; nn.MaxPool3d(1, return_indices=True)(x)[0]
+
+F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)
+F.max_unpool3d(*F.max_pool3d(x, (1, 2, 2), return_indices=True), (1, 2, 2))
+
+F.avg_pool1d(s, 2); F.avg_pool2d(x, 2); F.avg_pool3d(x, (1, 2, 2)); F.lp_pool2d(x, 2, 2)
+F.fractional_max_pool2d(x, 2, output_ratio=(0.5, 0.5))
+
+F.adaptive_avg_pool1d(s, 2); F.adaptive_avg_pool2d(x, 2); F.adaptive_avg_pool3d(x, 1); F.adaptive_max_pool1d(s, 2)
+F.adaptive_max_pool2d(x, 2); F.adaptive_max_pool3d(x, 1)
+
+nn.BatchNorm2d(1)(x); nn.InstanceNorm2d(1)(x); nn.LayerNorm(28)(s); nn.GroupNorm(4, 28)(s); nn.RMSNorm(28)(s)
+nn.LocalResponseNorm(2)(s[..., None]); torch._weight_norm(m, m[:, :1], 0)
+
+F.interpolate(s, 5); F.interpolate(x, 5); F.interpolate(x[:, None], 5); F.interpolate(s, 5, mode="linear")
+F.interpolate(x, 5, mode="bilinear"); F.interpolate(x, 5, mode="bicubic")
+
+F.interpolate(x[:, None], 5, mode="trilinear"); F.interpolate(x, 5, mode="nearest-exact")
+F.interpolate(s, 5, mode="nearest-exact"); F.interpolate(x[:, None], 5, mode="nearest-exact")
+
+F.interpolate(x, 5, mode="bilinear", antialias=True); F.interpolate(x, 5, mode="bicubic", antialias=True)
+
+F.grid_sample(x, F.affine_grid(w(1, 2, 3).expand(len(x), 2, 3), [len(x), 1, 9, 9])); F.pixel_unshuffle(x, 2)
+F.pixel_shuffle(s[..., None], 2); F.channel_shuffle(x.reshape(-1, 4, 14, 14), 2)
+
+F.unfold(x, 3); F.fold(F.unfold(x, 3), 28, 3); F.pad(x, (1, 1)); F.pad(s, (1, 1), mode="reflect")
+F.pad(s, (1, 1), mode="replicate"); F.pad(s, (1, 1), mode="circular"); torch.constant_pad_nd(x, (1, 1))
+
+F.pairwise_distance(v, v + 1); F.cosine_similarity(s, s + 1); torch.cdist(s, s + 1); F.pdist(v)
+
+x.relu(); F.relu6(x); F.leaky_relu(x); F.prelu(x, w(1)); F.elu(x); F.selu(x); F.celu(x); F.gelu(x); F.silu(x)
+F.mish(x); x.sigmoid(); F.logsigmoid(x); F.hardsigmoid(x); F.hardtanh(x); F.hardswish(x)
+
+F.hardshrink(x); F.softshrink(x); F.softplus(x); F.threshold(x, 0.1, 0); F.rrelu(x, training=True); F.glu(s)
+x.softmax(-1); x.log_softmax(-1); x.sigmoid().logit(); x.logsumexp(-1); x.tanh(); F.gumbel_softmax(v)
+F.softmin(x, -1); F.tanhshrink(x); F.softsign(x)
+
+F.dropout(x); F.dropout2d(x); F.alpha_dropout(x); F.feature_alpha_dropout(x); torch.native_dropout(x, 0.5, True)[0]
+torch.bernoulli(x.sigmoid()); torch.bernoulli(x, 0.5); torch.rand(5) + p[:5]; torch.randn(5) + p[:5]
+torch.rand_like(x); torch.randn_like(x)
+
+torch.randint(0, 9, (5,)) + p[:5]; v[:, torch.randperm(784)]; torch.normal(x, 0.1); torch.empty_like(x).normal_()
+torch.empty_like(x).uniform_(); torch.empty_like(x).exponential_(); torch.randint_like(x, 9)
+
+F.cross_entropy(v, i[:, 0]); F.nll_loss(v, i[:, 0]); F.nll_loss(s, i.new_zeros(len(x), 28)); F.mse_loss(v, v + 1)
+F.l1_loss(v, v + 1); F.smooth_l1_loss(v, v + 1); F.huber_loss(v, v + 1)
+F.binary_cross_entropy(v.sigmoid(), v.sigmoid()); F.binary_cross_entropy_with_logits(v, v.sigmoid())
+
+F.kl_div(v, v.softmax(1)); F.margin_ranking_loss(v, v, v); F.cosine_embedding_loss(v, v, v[:, 0])
+F.triplet_margin_loss(v, v, v); F.soft_margin_loss(v, v.sign()); F.multi_margin_loss(v, i[:, 0])
+F.hinge_embedding_loss(v, v); F.poisson_nll_loss(v, v)
+
+x + x; x - x; 1 - x; x * x; x / 3; x // 3; x % 2; torch.fmod(x, 2); x ** 2; 2 ** x; torch.float_power(x, 2)
+x.square(); (x * x).sqrt(); (x * x + 1).rsqrt(); (x * x + 1).reciprocal(); -x; x.abs(); x.sign(); x.sgn(); x.exp()
+x.exp2(); x.expm1(); torch.true_divide(x, 2); torch.floor_divide(x, 2)
+
+(x * x + 1).log(); (x * x + 1).log2(); (x * x + 1).log10(); (x * x).log1p(); x.sin(); x.cos(); x.tan()
+x.tanh().asin(); x.tanh().acos(); x.atan(); torch.atan2(x, x + 1); x.sinh(); x.cosh(); x.asinh(); (x * x + 1).acosh()
+x.sigmoid().atanh(); x.sinc(); x.erf(); x.erfc(); (x.tanh() * .9).erfinv()
+
+x.ceil(); x.floor(); x.round(); x.trunc(); x.frac(); x.clamp(-1, 1); x.clamp(min=p); x.clamp_min(0); x.clamp_max(0)
+x.clip(0, 1); torch.minimum(x, p); torch.maximum(x, p); torch.fmin(x, p); torch.fmax(x, p); torch.lerp(x, p, 0.5)
+torch.lerp(x, p, x); torch.addcmul(x, x, x); torch.addcdiv(x, x, x * x + 1); torch.hypot(x, x)
+
+torch.logaddexp(x, x); torch.logaddexp2(x, x); x.nan_to_num(); torch.copysign(x, p); torch.heaviside(x, p.detach())
+(x * x + 1).lgamma(); (x * x + 1).digamma(); torch.xlogy(x, x * x + 1); torch.i0(x); torch.special.expit(x)
+torch.deg2rad(x); torch.rad2deg(x); +x; torch.positive(x); torch.multiply(x, 2); torch.subtract(x, 2)
+torch.divide(x, 2); torch.negative(x); torch.absolute(x); F.normalize(v); (x * 1).add_(1)
+(x * 1).mul_(2).sub_(1).div_(2).relu_()
+
+torch.mm(m, m); torch.bmm(s, s); v @ v.T; m.mv(m[0]); torch.dot(p, p); torch.vdot(p, p); torch.inner(p, p)
+torch.outer(p, p); torch.ger(p, p); torch.addmm(m, m, m); torch.addmv(m[0], m, m[0]); torch.addbmm(s[0], s, s)
+torch.baddbmm(s, s, s); torch.addr(m, m[0], m[0]); torch.einsum("nij,njk->nik", s, s); torch.kron(m, m)
+torch.tensordot(m, m, 1)
+
+torch.cross(m[:, :3], m[:, :3]); torch.linalg.cross(m[:, :3], m[:, :3]); torch.chain_matmul(m, m, m)
+torch.linalg.multi_dot([m, m, m]); m.matmul(m[0])
+
+x == 0; x != 0; x < 0; x <= 0; x > 0; x >= 0; x.isnan(); x.isinf(); x.isfinite(); torch.isclose(x, x)
+torch.logical_and(x, b[:, None]); torch.logical_or(b, b); torch.logical_xor(b, b); ~b; b & b; b | b; b ^ b; i & 3
+i | 3; i ^ 3; ~i; i << 1; i >> 1; torch.logical_not(b); torch.bitwise_and(i, i); torch.bitwise_or(i, i)
+torch.bitwise_xor(i, i); torch.bitwise_left_shift(i, 1); torch.bitwise_right_shift(i, 1)
+
+torch.where(b, s, 0); torch.where(x > 0, x, p); torch.greater(x, 0); torch.less(x, 0); torch.greater_equal(x, 0)
+torch.less_equal(x, 0); torch.not_equal(x, 0)
+
+x.sum(); x.sum(-1); x.mean(); x.mean(-1); (x * 0 + 1).prod(); x.prod(-1); x.var(); x.std(-1); torch.var_mean(x)[0]
+torch.std_mean(x)[0]; x.amax(-1); x.amin(-1); x.aminmax(dim=-1)[0]; x.max(); x.max(-1)[0]; x.min(); x.min(-1)[0]
+x.argmax(1); x.argmin(-1); (x > 0).all(); (x > 0).any(); x.norm(); x.norm(dim=-1); x.median(); x.median(-1)[0]
+x.nanmean(); x.nansum(); torch.count_nonzero(x)
+
+x.cumsum(-1); x.cumprod(-1); x.cummax(-1)[0]; x.cummin(-1)[0]; x.logcumsumexp(-1); v.topk(3)[0]; v.sort()[0]
+v.argsort(); v.kthvalue(2)[0]; i.mode()[0]; v.quantile(0.5); torch.unique(i, dim=0).float().sum(); v.histc(5)
+torch.bincount(i[:, 0], minlength=10); torch.linalg.vector_norm(v); torch.linalg.matrix_norm(s); torch.linalg.norm(v)
+v.diff(); torch.trapezoid(v); torch.renorm(v, 2, 0, 1.0)
+
+v.view(-1, 28, 28); x.reshape(-1); x.view_as(s[:, None]); x.reshape_as(s); x.flatten(1); v.unflatten(1, (28, 28))
+x.squeeze(); x.squeeze(1); x.unsqueeze(0); x.permute(0, 2, 3, 1); s.transpose(1, 2); m.t(); m.T; s.mT; m.H; s.mH
+x.movedim(1, 3); torch.moveaxis(x, 1, 3); x.swapaxes(1, 2); x.swapdims(1, 2); s.adjoint(); x.expand(-1, 3, 28, 28)
+p.expand_as(x); x.repeat(1, 2, 1, 1); v.repeat_interleave(2, 1); x.tile(2)
+
+torch.cat([x, x]); torch.concat([x, x]); torch.concatenate([x, x]); torch.stack([x, x]); torch.hstack([x, x])
+torch.vstack([x, x]); torch.dstack([x, x]); x.split(14, -1)[0]; x.split([14, 14], -1)[0]; x.chunk(2, -1)[0]
+x.tensor_split(2, -1)[0]; v.hsplit(2)[0]; x[0].unbind()[0]; s.transpose(0, 1).vsplit(2)[0]
+torch.split_with_sizes(x, [14, 14], -1)[0]
+
+x[:, 0]; x.narrow(-1, 0, 5); x[..., ::2]; x.flip(-1); v.fliplr(); v.flipud(); x.roll(1, -1); x.rot90(1, (2, 3))
+torch.broadcast_to(p, (28, 28)); torch.broadcast_tensors(p, x)[0]; torch.meshgrid(p, p, indexing="ij")[0]
+v.unfold(1, 4, 4); s.diagonal(dim1=1, dim2=2); torch.diag(p); p.diag_embed(); p.diagflat(); s.tril(); s.triu()
+torch.tril_indices(3, 3) + i[0, 0]; torch.triu_indices(3, 3) + i[0, 0]; x.ravel(); torch.atleast_1d(p)
+torch.atleast_2d(p); torch.atleast_3d(p)
+
+torch.block_diag(m, m); torch.cartesian_prod(p, p); torch.combinations(p); torch.vander(p.detach()); x.contiguous()
+x.clone(); x.detach(); torch.ops.aten.alias(x); x.select_scatter(p.expand(len(x), 28, 28), 1, 0)
+x.slice_scatter(x[..., :2], -1, 0, 2); s.diagonal_scatter(s[0, :len(x) * 0 + 28, 0].expand(len(x), 28), 0, 1, 2)
+x.contiguous(memory_format=torch.channels_last); torch.tensor([0.5]) * x
+
+v[:, i[0]]; v.index_select(1, i[0]); v.gather(1, i); v.scatter(1, i, 0.5); v.scatter(1, i, v[:, :5])
+v.scatter_add(1, i, v[:, :5]); v.scatter_reduce(1, i, v[:, :5], "sum"); v.index_add(1, i[0], v[:, :5])
+v.index_copy(1, torch.arange(5), v[:, :5]); v.index_fill(1, i[0], 0.0); v.index_put((i[:, 0] % 2,), p[0])
+s.masked_fill(b, 0); s.masked_select(b).sum(); s[b].sum(); s.masked_scatter(b, s * 2)
+
+v.take(i); v.take_along_dim(i, 1); torch.nonzero(m.detach() * 0 + 1).float().sum(); F.one_hot(i, 10)
+torch.bucketize(v, p.sort()[0]); torch.searchsorted(p.sort()[0], v); v.clone().put(i, v[:, :5])
+
+torch.zeros(3) + p[:3]; torch.ones(3) + p[:3]; torch.full((3,), 2.0) + p[:3]; torch.empty(3).fill_(1) + p[:3]
+torch.eye(28) @ p; torch.arange(28) * p; torch.linspace(0, 1, 28) * p; torch.logspace(0, 1, 28) * p
+torch.zeros_like(x); torch.ones_like(x); torch.full_like(x, 2); torch.empty_like(x).zero_(); x.new_zeros(3)
+x.new_ones(3); x.new_full((3,), 1.0); x.new_empty(3).fill_(2); torch.fill(x, 1); torch.hann_window(28) * p
+torch.hamming_window(28) * p; torch.scalar_tensor(2.0) * p
+
+(x * 1).copy_(p); x.to(torch.float64); x.double(); x.half().float(); x.bfloat16(); x.to(i); x.type_as(i)
+x.type(torch.float16); x.to("cpu"); torch.ops.aten._to_copy(x); x / x.detach().max().item(); x.view(len(x[0]), -1, 28)
+torch.zeros(x.shape[0] * 2 + 1); x.view(torch.int32)
+
+torch.linalg.inv(m); torch.linalg.solve(m, m); torch.linalg.det(m); torch.linalg.qr(m)[1].abs()
+torch.linalg.svdvals(m); torch.linalg.svd(m)[1]; torch.linalg.eigh(m @ m.T)[0]; torch.linalg.cholesky(m @ m.T)
+torch.linalg.matrix_exp(m); torch.linalg.matrix_power(m, 2); torch.matrix_exp(m)
+
+torch.fft.fft(s).abs(); torch.fft.ifft(s).abs(); torch.fft.rfft(s).real; torch.fft.irfft(torch.fft.rfft(s))
+torch.fft.fft2(s).imag; torch.fft.ifft2(s).abs(); torch.fft.rfft2(s).abs(); torch.fft.irfft2(torch.fft.rfft2(s))
+torch.fft.fftn(s).abs(); torch.fft.ifftn(s).abs(); torch.fft.fftshift(s); torch.fft.ifftshift(s)
+torch.fft.rfftfreq(54) * p; torch.fft.fftfreq(28) * p
+
+torch.complex(x, x).abs(); torch.polar(x, x).angle(); torch.view_as_real(torch.complex(x, x))
+torch.view_as_complex(x.reshape(-1, 2)).abs(); torch.complex(x, x).conj().abs()
+torch.complex(x, x).conj().resolve_conj().abs(); (x * 1j).imag.resolve_neg()
+torch.stft(v, 16, return_complex=True, window=torch.ones(16)).abs()
+torch.istft(torch.stft(v, 16, return_complex=True, window=torch.ones(16)), 16, window=torch.ones(16))
+"""
+
+
+class Calculator(nn.Module):
+    """Computes some expressions of its images; each becomes one column of the result."""
+
+    def __init__(self, expressions: list[str]) -> None:
+        super().__init__()
+        self.codes = [compile(each, each, "eval") for each in expressions]
+        self.m, self.p = nn.Parameter(torch.randn(6, 6) + 4 * torch.eye(6)), nn.Parameter(torch.rand(28) + 0.1)
+        self.layers = nn.ModuleDict()
+
+    def layer(self, name: str, *arguments: Any, **named: Any) -> nn.Module:
+        key = f"{name} {arguments} {named}".replace(".", ",")
+        if key not in self.layers:
+            self.layers[key] = getattr(nn, name)(*arguments, **named).train(self.training)
+        return self.layers[key]
+
+    def forward(self, x: Tensor) -> Tensor:
+        s, v = x.squeeze(1), x.flatten(1)
+        made = SimpleNamespace(**{name: lambda *a, _n=name, **k: self.layer(_n, *a, **k) for name in dir(nn)})
+        values = {"x": x, "s": s, "v": v, "i": (v[:, :5].abs() * 3).long() % 10, "b": s > 0, "m": self.m, "p": self.p}
+        values.update(torch=torch, F=F, nn=made, w=lambda *shape: torch.full(shape, 0.1))
+        columns = []
+        for code in self.codes:
+            value = eval(code, values)
+            value = torch.view_as_real(value) if value.is_complex() else value
+            columns.append(value.double().nan_to_num(0, 0, 0).mean())
+        columns += [torch.zeros((), dtype=torch.float64)] * (6 - len(columns))  # as many as there are images
+        return torch.stack(columns).float().expand(x.shape[0], -1)
+
+
+REACHED: set[str] = set()
+
+
+@pytest.mark.parametrize("group", EXPRESSIONS.strip().split("\n\n"), ids=lambda group: group.split("(")[0])
+def test_operators_in_a_graph_compute_what_they_do_in_code(group):
+    model = Calculator(re.split(r"; |\n", group))
+    copied = to_graph(model, 6)
+    images = torch.randn(6, 1, 28, 28)
+    for mode in (True, False):
+        outputs = []
+        for each in (model, copied):
+            torch.manual_seed(2)
+            outputs.append(each.train(mode)(images.clone())[0])
+        wrong = [code.co_filename for code, a, b in zip(model.codes, *outputs) if a != b]  # noqa: B905  # and padding
+        assert not wrong
+    REACHED.update(node.operator.name for g in copied.program.graphs for node in g.nodes)
+
+
+def test_every_operator_of_the_list_was_reached_by_them(request):
+    if len(request.session.items) < 30:
+        pytest.skip("only with the tests above")
+    bases = {name.split(".")[1] for name in REACHED if name.startswith("aten.")}
+    bases |= {base[:-1] for base in bases if base.endswith("_")}
+    assert operators.ALLOWED - bases == set()
+
+
+@pytest.mark.parametrize(("name", "numbers"), sorted((n, k) for n, (_, k) in operators.NUMBERS.items()))
+def test_arithmetic_on_sizes_is_bounded(name, numbers):
+    operator = operators.find(name)
+    assert operator.call(*[7, 2][:numbers]) is not None
+    if name in ("math.mul", "math.add"):
+        with pytest.raises(OverflowError):
+            operator.call(2**62, 2**62)
+
+
+@pytest.mark.parametrize(
+    "name",
+    """aten.as_strided.default aten.set_.source_Tensor aten.resize_.default aten.from_file.default aten.data.default
+    aten.requires_grad_.default aten.bernoulli.generator aten.add.out aten.rand.generator
+    aten.quantize_per_tensor.default aten.to_sparse.default aten.conv2d.nothing aten.conv2d.__class__ prims.add.default
+    os.system math.pow aten._standard_gamma.default aten.multinomial.default
+    torchvision.nms.default aten.conv2d""".split(),
+)
+def test_other_operators_are_not_on_the_list(name):
+    found = operators.find(name)
+    assert found is None or any(p.kind == "nothing" and p.name == "generator" for p in found.parameters)
+
+
+# --- Hostile bytes ----------------------------------------------------------------------------------------------------
+
+
+def small() -> bytes:
+    model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784, affine=False), nn.Linear(784, 1), nn.Linear(1, 10))
+    return export(model, (8,))
+
+
+def parts(raw: bytes) -> tuple[Any, bytes]:
+    end = 16 + int.from_bytes(raw[8:16], "little")
+    return json.loads(raw[16:end]), raw[end:]
+
+
+def joined(header: Any, numbers: bytes) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode("utf-8", "surrogatepass")
+    return wire.MAGIC + len(text).to_bytes(8, "little") + text + numbers
+
+
+def test_bytes_that_are_no_graph_are_refused():
+    raw = small()
+    header, numbers = parts(raw)
+    deep = b"[" * 100_000
+    for bad in (b"", b"x", raw[:-1], raw + b"\0", raw[:40], joined(deep, b""), joined(b"\xff\xfe", b""),
+                joined(b"[NaN,[]]", b""), joined(b"[[],[]]", b""), joined(b'[[],[{"a":1}]]', b""),
+                joined(header, numbers[:-4]), joined(b"9" * 5000, b""), joined([*header, 1], numbers),
+                wire.MAGIC + b"\xff" * 8 + raw[16:]):  # fmt: skip
+        with pytest.raises(Refused):
+            graph.read(bad)
+    assert graph.read(joined(header, numbers)) == graph.read(raw)
+
+
+TENSOR, GRAPH, NODE = 0, 1, 3  # places in a header: tensors, graphs; in a graph, its nodes
+
+
+def change(header: Any, path: tuple[Any, ...], value: Any) -> Any:
+    header = json.loads(json.dumps(header))
+    inner = header
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    return header
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ((TENSOR, 0, 0), "optimizer"),
+        ((TENSOR, 0, 1), "a b"),
+        ((TENSOR, 0, 1), ""),
+        ((TENSOR, 0, 1), "\ud800"),
+        ((TENSOR, 0, 1), "3.weight"),
+        ((TENSOR, 0, 2), "qint8"),
+        ((TENSOR, 0, 3), [-1, -784]),
+        ((TENSOR, 0, 3), [2**40, 784]),
+        ((TENSOR, 0, 3), [1.0, 784]),
+        ((TENSOR, 0, 3), [True, 784]),
+        ((TENSOR, 0, 4), [0, 0]),
+        ((TENSOR, 0, 4), [1, 2]),
+        ((TENSOR, 0, 3), [1] * 9),
+        ((TENSOR, 0, 5), 1),
+        ((TENSOR, 4, 5), True),
+        ((GRAPH, 0, 0), "eval"),
+        ((GRAPH, 0, 0), "?"),
+        ((GRAPH, 0, 1), -1),
+        ((GRAPH, 0, 1), True),
+        ((GRAPH, 0, 2), [0, 0]),
+        ((GRAPH, 0, 2), [99]),
+        ((GRAPH, 0, 4), -1),
+        ((GRAPH, 0, 4), 10**6),
+        ((GRAPH, 0, NODE, 0, 0), "aten.as_strided.default"),
+        ((GRAPH, 0, NODE, 0, 0), "x" * 1000),
+        ((GRAPH, 0, NODE, 0, 1), []),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 10**6}]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": -1}]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}] * 9),
+        ((GRAPH, 0, NODE, 0, 1), ["images"]),
+        ((GRAPH, 0, NODE, 0, 2), [["dtype", 1]]),
+        ((GRAPH, 0, NODE, 0, 2), [["self", {"value": 0}]]),
+        ((GRAPH, 0, NODE, 0, 3), 1),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, 2**63]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, {"device": "cuda"}]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, [[[1]]]]),
+        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, {"dtype": "float32", "device": "cpu"}]),
+    ],
+)
+def test_a_header_that_lies_is_refused(path, value):
+    header, numbers = parts(small())
+    with pytest.raises(Refused):
+        graph.read(joined(change(header, path, value), numbers))
+
+
+def test_node_may_take_only_earlier_values():
+    header, numbers = parts(small())
+    own = 1 + len(header[GRAPH][0][2])
+    with pytest.raises(Refused):
+        graph.read(joined(change(header, (GRAPH, 0, NODE, 0, 1, 0), {"value": own}), numbers))
+
+
+ODD_VALUES = [
+    None,
+    True,
+    -1,
+    0,
+    2**31,
+    2**63,
+    10**30,
+    1e308,
+    "",
+    "aten.add.Tensor",
+    "\ud800",
+    [],
+    [[]],
+    {},
+    {"value": 3},
+    {"value": -2},
+    {"float": "nan"},
+    {"dtype": "bool"},
+    {"complex": [0.0, 1.0]},
+    [0] * 300,
+    "x" * 300,
+]
+
+
+def mutated(raw: bytes, header: Any, numbers: bytes, chance: random.Random) -> bytes:
+    """One of: flipped bits, a cut, a splice, a field of the header changed, doubled or left out."""
+    kind = chance.randrange(6)
+    if kind == 0:
+        changed = bytearray(raw)
+        for _ in range(chance.randint(1, 8)):
+            changed[chance.randrange(len(raw) if chance.random() < 0.2 else len(raw) - len(numbers))] ^= (
+                1 << chance.randrange(8)
+            )
+        return bytes(changed)
+    if kind == 1:
+        return raw[: chance.randrange(len(raw))]
+    if kind == 2:
+        a, b, end = (chance.randrange(len(raw) - len(numbers)) for _ in range(3))
+        return raw[:a] + raw[b : b + chance.randrange(60)] + raw[end:]
+    header = json.loads(json.dumps(header))
+    place: Any = header
+    while True:
+        index = chance.randrange(len(place))
+        if not (isinstance(place[index], list) and place[index]) or chance.random() < 0.1:
+            break
+        place = place[index]
+    if kind == 3:
+        place[index] = chance.choice(ODD_VALUES)
+    elif kind == 4:
+        place.insert(index, place[chance.randrange(len(place))])
+    else:
+        place[index : index + chance.randint(1, 3)] = []
+    return joined(header, numbers)
+
+
+def test_ten_thousand_mutated_graphs_neither_crash_nor_hang_the_reader():
+    raw = small()
+    (header, numbers), chance = parts(raw), random.Random(14)
+    accepted, slowest = 0, 0.0
+    for _ in range(10_000):
+        changed = mutated(raw, header, numbers, chance)
+        start = time.perf_counter()
+        try:
+            program = graph.read(changed)
+            program.count()
+            accepted += 1
+        except Refused as error:
+            assert 0 < len(str(error)) < 400 and "\n" not in str(error)
+        slowest = max(slowest, time.perf_counter() - start)
+    assert 0 < accepted < 5_000  # a changed literal is another model, and a valid one
+    assert slowest < 2
+
+
+def test_a_large_hostile_header_is_read_in_seconds():
+    header, numbers = parts(small())
+    node = ["aten.add_.Tensor", [{"value": 1}, 1], [], None]
+    tensors = [["buffer", f"b{i}", "int64", [], [], False] for i in range(9_000)]
+    graphs = [
+        [
+            mode,
+            None,
+            list(range(9_000)),
+            [["aten.add_.Tensor", [{"value": i}, 1], [], None] for i in range(1, 9_000)],
+            0,
+        ]
+        for mode in ("train", "eval")
+    ]
+    start = time.perf_counter()
+    assert graph.read(joined([tensors, graphs], b"\0" * 72_000)).count().parameters == 0
+    for bad in ([header[0], [["train", None, [], [node] * 60_000, 0]]], [[[]] * 1_000_000, []]):
+        with pytest.raises(Refused):
+            graph.read(joined(bad, numbers))
+    assert time.perf_counter() - start < 20
+
+
+def test_a_program_that_lies_about_shapes_fails_when_it_runs_and_not_before():
+    header, numbers = parts(small())
+    places = [i for i, node in enumerate(header[GRAPH][1][NODE]) if node[0].startswith("aten.linear")]
+    node = header[GRAPH][1][NODE][places[0]]
+    swapped = change(header, (GRAPH, 1, NODE, places[0], 1), [node[1][1], node[1][0]])
+    model = GraphModel(graph.read(joined(swapped, numbers)))
+    with pytest.raises(RuntimeError):
+        model.eval()(torch.randn(8, 1, 28, 28))
+
+
+# --- Honest submissions -----------------------------------------------------------------------------------------------
+
+NOT_GRAPHS = {"activation_norm", "cosines", "custom_autograd", "spiking", "a_script"}
+PLAIN = sorted(path.stem for path in HONEST.glob("*.py") if path.stem.isidentifier() and path.stem not in NOT_GRAPHS)
+
+
+@pytest.mark.parametrize("name", PLAIN)
+def test_an_honest_submission_becomes_a_graph(name):
+    try:
+        model = challenge.build_model(str(HONEST / f"{name}.py"))
+    except challenge.ChallengeError as error:
+        pytest.skip(f"this machine cannot build it: {error}")
+    assert isinstance(to_graph(model, 32, 8, 1).eval()(torch.zeros(8, 1, 28, 28)), Tensor)
+
+
+@pytest.mark.parametrize("name", sorted(NOT_GRAPHS))
+def test_an_honest_submission_that_cannot_is_told_its_line(name):
+    if name == "spiking" and not importlib.util.find_spec("snntorch"):
+        pytest.skip("snntorch is not installed")
+    with pytest.raises(NotAGraph) as caught:
+        export(challenge.build_model(str(HONEST / f"{name}.py")), (32, 8))
+    assert ".py, line " in str(caught.value) or name == "a_script"
