@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import getpass
 import os
 import shutil
 import signal
@@ -92,7 +91,7 @@ def write_configuration(folder: Path) -> None:
     (folder / "munge.key").write_bytes(os.urandom(128))
     (folder / "munge.key").chmod(0o600)
     text = CONFIGURATION.format(
-        folder=folder, host=socket.gethostname().partition(".")[0], user=getpass.getuser(), cores=os.cpu_count(),
+        folder=folder, host=socket.gethostname().partition(".")[0], user=os.getuid(), cores=os.cpu_count(),
         memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 9 // 10 >> 20,
         controller_port=ports[0], node_port=ports[1],
     )  # fmt: skip

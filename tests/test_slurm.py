@@ -64,6 +64,7 @@ def folder(tmp_path):
 def start_slurm(folder: Path, script: str) -> subprocess.Popen[str]:
     """Start a shell script beside a Slurm."""
     environment = {**os.environ, "MNIST_DATA_DIR": str(folder / "small")}
+    environment["OMP_NUM_THREADS"] = "2"  # which the page's own lines must overrule
     environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
     command = [sys.executable, str(ROOT / "tests" / "slurm.py"), "bash", "-euo", "pipefail", "-c", script]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
