@@ -1,0 +1,229 @@
+"""Times of whole commands, run in turn on one machine: not a test. Each round prints a line; the last has the medians.
+
+    python tests/benchmark.py startup              the whole command, `import torch`, the epoch, and what is left
+    python tests/benchmark.py pair ../other        this script against the one of another checkout
+    python tests/benchmark.py together             two commands at once against one alone
+    python tests/benchmark.py example              against PyTorch's own MNIST example
+    python tests/benchmark.py tutorial             against the usual tutorial recipe of this challenge
+    python tests/benchmark.py jobs                 --seeds 20 --jobs 2 against one run after the other, two threads each
+
+Seconds; accuracies are fractions of the test images. A ratio's median is that of the rounds' own ratios. Run it on a
+quiet machine: a round measures what it compares one right after the other, every second round in reverse order.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+Row = dict[str, float]  # what one round measured, by name
+
+
+# --- Recipes that the script is measured against, each in a process of its own ----------------------------------------
+
+
+def train_and_test(model: Any, optimizer: Any, loss: Callable, train: Any, test: Any, batch: int) -> None:
+    """One epoch over torchvision datasets and a test, by DataLoaders; prints figures under the script's names."""
+    import torch
+    from torch.utils.data import DataLoader
+
+    start = time.perf_counter()
+    model.train()
+    for images, labels in DataLoader(train, batch, shuffle=True):
+        optimizer.zero_grad()
+        loss(model(images), labels).backward()
+        optimizer.step()
+    seconds = time.perf_counter() - start
+    model.eval()
+    with torch.no_grad():
+        hits = sum(int((model(x).argmax(1) == y).sum()) for x, y in DataLoader(test, 1000))
+    parameters = sum(p.numel() for p in model.parameters())
+    print(json.dumps({"train_seconds": seconds, "test_accuracy": hits / len(test), "parameters": parameters}))
+
+
+def datasets(dataset: str, *augmentation: Any) -> list[Any]:
+    """torchvision's training and test set of that name: PIL images, augmented where they are for training."""
+    from torchvision import datasets, transforms
+
+    sys.path.insert(0, str(ROOT))
+    import mnist_efficient_model as challenge
+
+    kind = {"mnist": datasets.MNIST, "fashion": datasets.FashionMNIST}[dataset]
+    common = [transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
+    steps = {True: transforms.Compose([*augmentation, *common]), False: transforms.Compose(common)}
+    return [kind(challenge.default_data_dir(), training, steps[training]) for training in (True, False)]
+
+
+def example(dataset: str) -> None:
+    """PyTorch's own MNIST example (github.com/pytorch/examples, mnist), one epoch: 1,199,882 parameters."""
+    import torch.nn.functional as F
+    from torch import nn, optim
+
+    model = nn.Sequential(
+        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
+        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10), nn.LogSoftmax(1),
+    )  # fmt: skip
+    train_and_test(model, optim.Adadelta(model.parameters(), lr=1.0), F.nll_loss, *datasets(dataset), batch=64)
+
+
+def tutorial(dataset: str) -> None:
+    """The usual recipe: `efficient` on the whole image, PIL augmentation per image, Adam at 1e-3, dropout 0.3."""
+    import torch.nn.functional as F
+    from torch import nn, optim
+    from torchvision import transforms
+
+    warps = [transforms.RandomRotation(10), transforms.RandomAffine(0, translate=(0.1, 0.1))]
+    sets = datasets(dataset, *warps)
+    from mnist_efficient_model import conv_block
+
+    model = nn.Sequential(
+        *conv_block(1, 8), *conv_block(8, 16), *conv_block(16, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(32, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 10),
+    )  # fmt: skip
+    train_and_test(model, optim.Adam(model.parameters(), lr=1e-3), F.cross_entropy, *sets, batch=128)
+
+
+def in_turn(dataset: str, seeds: int) -> None:
+    """The runs of --seeds one after the other in one process, with as many threads as PyTorch takes by itself."""
+    sys.path.insert(0, str(ROOT))
+    import torch
+
+    import mnist_efficient_model as challenge
+
+    data, config = challenge.load_dataset(dataset), challenge.recipe("efficient")
+    for seed in range(seeds):
+        task = challenge.Task("efficient", config, seed)
+        run, _ = challenge.train_task(task, data, torch.device("cpu"), show=False)
+        print(challenge.one_line(run), file=sys.stderr)
+
+
+# --- Timing -----------------------------------------------------------------------------------------------------------
+
+
+def start(command: Sequence[Any]) -> Callable[[], tuple[float, str]]:
+    """Start a command; returns what waits for it and gives its seconds and stdout. A broken limit (1) is no failure."""
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+    def finish() -> tuple[float, str]:
+        out, err = process.communicate()
+        seconds = time.perf_counter() - began
+        if process.returncode not in (0, 1) or (process.returncode == 1 and not out.startswith("{")):
+            sys.exit(f"benchmark.py: error: {' '.join(map(str, command))}: {err.strip()[-500:]}")
+        return seconds, out
+
+    return finish
+
+
+def timed(command: Sequence[Any]) -> Row:
+    """A command's seconds, and what its JSON says of the epoch and the test."""
+    seconds, out = start(command)()
+    found = json.loads(out) if out.startswith("{") else {}
+    return {"whole": seconds, "epoch": found.get("train_seconds"), "accuracy": found.get("test_accuracy")}
+
+
+def script(given: argparse.Namespace, *more: Any, root: Path = ROOT) -> list[Any]:
+    """The script's command line, of this checkout or another."""
+    fixed = ["--dataset", given.dataset, "--results-dir", given.folder, "--json", "--quiet"]
+    return [sys.executable, root / "mnist_efficient_model.py", *fixed, *more]
+
+
+def in_order(reverse: bool, **commands: Sequence[Any]) -> list[Row]:
+    """Time commands one after the other, or from the last to the first; the rows in the order of the commands."""
+    found = {name: timed(commands[name]) for name in (list(commands)[::-1] if reverse else commands)}
+    return [found[name] for name in commands]
+
+
+def startup(given: argparse.Namespace, reverse: bool) -> Row:
+    ours, imported = in_order(reverse, ours=script(given), imported=[sys.executable, "-c", "import torch"])
+    rest = ours["whole"] - ours["epoch"] - imported["whole"]
+    return {"whole": ours["whole"], "import torch": imported["whole"], "epoch": ours["epoch"], "rest": rest}
+
+
+def against(given: argparse.Namespace, reverse: bool) -> Row:
+    """The script against another's command: what each took and reached, and the ratios of ours to theirs."""
+    if given.what == "pair":
+        other = script(given, "--results-dir", f"{given.folder}/other", root=given.other)
+    else:
+        other = [sys.executable, __file__, "recipe", given.what, "--dataset", given.dataset]
+    ours, theirs = in_order(reverse, ours=script(given), theirs=other)
+    row = {f"{name} {key}": found[key] for key in ours for name, found in (("ours", ours), ("theirs", theirs))}
+    return row | {f"{key} ratio": ours[key] / theirs[key] for key in ("whole", "epoch")}
+
+
+def together(given: argparse.Namespace, reverse: bool) -> Row:
+    """One command alone, and two that start at the same time: until both have ended, and the longer of their epochs."""
+
+    def both() -> Row:
+        waits = [start(script(given, "--results-dir", f"{given.folder}/{i}")) for i in range(2)]
+        found = [wait() for wait in waits]
+        return {"whole": max(s for s, _ in found), "epoch": max(json.loads(out)["train_seconds"] for _, out in found)}
+
+    two = both() if reverse else None
+    alone = timed(script(given))
+    two = two or both()
+    row = {f"{name} {key}": found[key] for key in two for name, found in (("alone", alone), ("two", two))}
+    return row | {f"{key} ratio": two[key] / alone[key] for key in two}
+
+
+def jobs(given: argparse.Namespace, reverse: bool) -> Row:
+    seeds = ["--seeds", given.seeds]
+    turns = [sys.executable, __file__, "recipe", "in_turn", "--dataset", given.dataset, *seeds]
+    ours, theirs = in_order(reverse, ours=script(given, *seeds, "--jobs", 2), theirs=turns)
+    return {"jobs 2": ours["whole"], "in turn": theirs["whole"], "ratio": ours["whole"] / theirs["whole"]}
+
+
+ROUND = {"startup": startup, "pair": against, "together": together, "example": against, "tutorial": against,
+         "jobs": jobs}  # fmt: skip
+RECIPES = {"example": example, "tutorial": tutorial, "in_turn": in_turn}
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    what = parser.add_subparsers(dest="what", required=True)
+    for name in (*ROUND, "recipe"):
+        add = what.add_parser(name).add_argument
+        if name == "recipe":  # one of those that the others start
+            add("recipe", choices=RECIPES)
+        else:
+            add("--rounds", type=int, default=7, metavar="N", help="default: 7")
+        if name == "pair":
+            add("other", type=Path, metavar="CHECKOUT", help="folder of the other mnist_efficient_model.py")
+        if name in ("jobs", "recipe"):
+            add("--seeds", type=int, default=20, metavar="K", help="default: 20")
+        add("--dataset", default="mnist", choices=("mnist", "fashion"), help="of $MNIST_DATA_DIR (default: mnist)")
+    return parser.parse_args()
+
+
+def main() -> None:
+    given = parse_arguments()
+    if given.what == "recipe":
+        more = {"seeds": given.seeds} if given.recipe == "in_turn" else {}
+        return RECIPES[given.recipe](given.dataset, **more)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as given.folder:
+        for i in range(given.rounds):
+            rows.append(ROUND[given.what](given, i % 2 == 1))
+            print(f"{i + 1:>6}  {shown(rows[-1])}", flush=True)
+    print(f"median  {shown({name: statistics.median(row[name] for row in rows) for name in rows[0]})}  (n={len(rows)})")
+
+
+def shown(row: Row) -> str:
+    return "  ".join(
+        f"{name} {value:.4f}" if "accuracy" in name else f"{name} {value:.2f}" for name, value in row.items()
+    )
+
+
+if __name__ == "__main__":
+    main()
