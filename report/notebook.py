@@ -89,11 +89,12 @@ class LiveCurve:
     TICKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 
     def __init__(self, images: int, theme: Theme = LIGHT) -> None:
-        from IPython.display import display  # only notebooks have it
+        from IPython.display import DisplayHandle  # only notebooks have it
 
         self.images, self.theme = images, theme
         self.points: list[tuple[int, float, float]] = []
-        self.handle = display(self, display_id=True)
+        self.handle = DisplayHandle()
+        self.handle.display(self)
 
     def __call__(self, images: int, loss: float, accuracy: float) -> None:
         self.points.append((images, loss, accuracy))
