@@ -1,7 +1,7 @@
 """What a notebook shows beside the plots: digits, tables, a curve that grows, seeds side by side, a page in a frame.
 
-It takes arrays and results. Figures are matplotlib's; the rest are objects that show themselves in Jupyter, VS Code,
-Colab and Kaggle.
+It takes arrays and results. What is no matplotlib Figure is an object that shows itself in Jupyter, VS Code, Colab and
+Kaggle.
 """
 
 from __future__ import annotations
@@ -20,24 +20,26 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from report.results import SIDE, Run
-from report.style import LIGHT, Theme, drawing, figure
+from report.style import Picture
+
+PAPER, INK, MUTED, LINE = "#ffffff", "#1a1a1a", "#6b6b6b", "#0072b2"
 
 
-def digits(images: Any, columns: int = 20, theme: Theme = LIGHT) -> Figure:
+def digits(images: Any, columns: int = 20) -> Figure:
     """Images (N, 28, 28), 0 to 255, as one sheet with ``columns`` in a row, dark ink on light paper."""
     images = np.asarray(images, dtype=float)
     rows = math.ceil(len(images) / columns)
     padded = np.zeros((rows * columns, SIDE, SIDE))
     padded[: len(images)] = images
     sheet = padded.reshape(rows, columns, SIDE, SIDE).swapaxes(1, 2).reshape(rows * SIDE, columns * SIDE)
-    with drawing(theme):
-        fig, axes = figure(8, 8 * rows / columns)
-        axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-        axes.axis("off")
-        return fig
+    fig = Picture(figsize=(8, 8 * rows / columns), dpi=150, layout="constrained")
+    axes = fig.subplots()
+    axes.imshow(sheet, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+    axes.axis("off")
+    return fig
 
 
-def seeds(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
+def seeds(runs: Sequence[Run]) -> Figure:
     """The accuracy of each run with its own 95 % interval, and the mean of all. Raises ValueError without any."""
     scored = [run for run in runs if run["test_accuracy"] is not None]
     if not scored:
@@ -47,16 +49,17 @@ def seeds(runs: Sequence[Run], theme: Theme = LIGHT) -> Figure:
     below = [value - 100 * bound for value, bound in zip(percent, low, strict=True)]
     above = [100 * bound - value for value, bound in zip(percent, high, strict=True)]
     mean = sum(percent) / len(percent)
-    with drawing(theme):
-        fig, axes = figure(8, 3)
-        axes.errorbar(range(len(scored)), percent, [below, above], fmt="o", color=theme.passed, capsize=3, linewidth=1)
-        axes.axhline(mean, color=theme.muted, linewidth=0.8, linestyle="--", label=f"mean {mean:.2f} %")
-        axes.set_xticks(range(len(scored)), [str(run["seed"]) for run in scored])
-        axes.set_xlabel("seed")
-        axes.set_ylabel("test accuracy, %")
-        axes.grid(axis="y", alpha=0.25)
-        axes.legend(frameon=False, fontsize=8)
-        return fig
+    fig = Picture(figsize=(8, 3), dpi=150, layout="constrained")
+    axes = fig.subplots()
+    axes.errorbar(range(len(scored)), percent, [below, above], fmt="o", color=LINE, capsize=3, linewidth=1)
+    axes.axhline(mean, color=MUTED, linewidth=0.8, linestyle="--", label=f"mean {mean:.2f} %")
+    axes.set_xticks(range(len(scored)), [str(run["seed"]) for run in scored])
+    axes.set_xlabel("seed")
+    axes.set_ylabel("test accuracy, %")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+    axes.legend(frameon=False, fontsize=8)
+    return fig
 
 
 class Table:
@@ -88,10 +91,10 @@ class LiveCurve:
     WIDTH, HEIGHT, LEFT, BOTTOM = 640, 260, 60, 36  # pixels; the margins hold the labels
     TICKS = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
 
-    def __init__(self, images: int, theme: Theme = LIGHT) -> None:
+    def __init__(self, images: int) -> None:
         from IPython.display import DisplayHandle  # only notebooks have it
 
-        self.images, self.theme = images, theme
+        self.images = images
         self.points: list[tuple[int, float, float]] = []
         self.handle = DisplayHandle()
         self.handle.display(self)
@@ -107,9 +110,9 @@ class LiveCurve:
         return round(x, 1), round(y, 1)
 
     def _repr_svg_(self) -> str:
-        theme, right = self.theme, self.place(self.images, 0)[0]
+        right = self.place(self.images, 0)[0]
         grid = "".join(
-            f'<path d="M{self.LEFT} {y}H{right}" stroke="{theme.muted}" stroke-opacity="0.3"/>'
+            f'<path d="M{self.LEFT} {y}H{right}" stroke="{MUTED}" stroke-opacity="0.3"/>'
             f'<text x="{self.LEFT - 8}" y="{y + 4}" text-anchor="end">{tick:.0%}</text>'
             for tick in self.TICKS
             for _, y in [self.place(0, tick)]
@@ -125,9 +128,9 @@ class LiveCurve:
         label = f"accuracy on the augmented images, {images:,} of {self.images:,} seen"
         return (
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.WIDTH} {self.HEIGHT}" width="{self.WIDTH}" '
-            f'height="{self.HEIGHT}" font-family="sans-serif" font-size="12" fill="{theme.ink}">'
-            f'<rect width="100%" height="100%" fill="{theme.paper}"/>{grid}'
-            f'<polyline points="{line}" fill="none" stroke="{theme.passed}" stroke-width="2"/>{last}'
+            f'height="{self.HEIGHT}" font-family="sans-serif" font-size="12" fill="{INK}">'
+            f'<rect width="100%" height="100%" fill="{PAPER}"/>{grid}'
+            f'<polyline points="{line}" fill="none" stroke="{LINE}" stroke-width="2"/>{last}'
             f'<text x="{self.LEFT}" y="{self.HEIGHT - 12}">{label}</text></svg>'
         )
 
@@ -142,7 +145,7 @@ class Page:
         self.content, self.height = content, height
 
     def _repr_html_(self) -> str:
-        frame = f'width="100%" height="{self.height}" style="border: 1px solid {LIGHT.muted}"'
+        frame = f'width="100%" height="{self.height}" style="border: 1px solid {MUTED}"'
         return f'<iframe srcdoc="{html.escape(self.content)}" {frame}></iframe>'
 
     def __repr__(self) -> str:
