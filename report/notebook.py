@@ -25,7 +25,7 @@ from report.style import Picture
 PAPER, INK, MUTED, LINE = "#ffffff", "#1a1a1a", "#6b6b6b", "#0072b2"
 
 
-def digits(images: Any, columns: int = 20) -> Figure:
+def digits(images: Any, columns: int = 10) -> Figure:
     """Images (N, 28, 28), 0 to 255, as one sheet with ``columns`` in a row, dark ink on light paper."""
     images = np.asarray(images, dtype=float)
     rows = math.ceil(len(images) / columns)

@@ -1,4 +1,6 @@
-"""The notebook runs from its first cell to its last, and is committed as such a run left it."""
+"""The notebook runs from its first cell to its last, and is committed as such a run left it.
+
+Its outputs are renewed by `jupyter execute --inplace challenge.ipynb`.
 
 from __future__ import annotations
 
@@ -42,17 +44,21 @@ def shown(notebook, kind: str) -> list[str]:
     return [output.data[kind] for output in outputs if kind in output.get("data", {})]
 
 
-def data_folder(name: str) -> Path:
-    """Where the data is; skips where MNIST is not on disk. Strokes are drawn once and stay."""
-    folder = challenge.default_data_dir()
-    if name == "mnist" and not challenge.on_disk("mnist", folder):
-        pytest.skip(f"MNIST is not in {folder}")
+@pytest.fixture
+def data_folder(tmp_path_factory, request) -> Path:
+    """A folder with MNIST, where it is on disk, and with strokes, which are drawn once and kept in pytest's cache."""
+    folder, on_disk = tmp_path_factory.mktemp("data"), challenge.default_data_dir().resolve()
+    (folder / "strokes").symlink_to(request.config.cache.mkdir("strokes"), target_is_directory=True)
+    if challenge.on_disk("mnist", on_disk):
+        (folder / "MNIST").symlink_to(on_disk / "MNIST", target_is_directory=True)
     return folder
 
 
 @pytest.mark.parametrize("name", ["strokes", "mnist"])
-def test_runs_from_the_first_cell_to_the_last(name, tmp_path, monkeypatch):
-    monkeypatch.setenv("MNIST_DATA_DIR", str(data_folder(name).resolve()))
+def test_runs_from_the_first_cell_to_the_last(name, data_folder, tmp_path, monkeypatch):
+    if name == "mnist" and not challenge.on_disk("mnist", data_folder):
+        pytest.skip("MNIST is not on disk")
+    monkeypatch.setenv("MNIST_DATA_DIR", str(data_folder))
     notebook = executed(tmp_path, FOLDER=ROOT, RESULTS=tmp_path / "results", DATASET=name, **FEWER)
     text, tables = "".join(shown(notebook, "text/plain")), shown(notebook, "text/html")
     assert f"{name}: 60,000 training and 10,000 test images" in text
