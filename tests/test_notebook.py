@@ -1,6 +1,7 @@
 """The notebook runs from its first cell to its last, and is committed as such a run left it.
 
 Its outputs are renewed by `jupyter execute --inplace challenge.ipynb`.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,7 @@ pytest.importorskip("ipykernel", reason="ipykernel, in which notebooks run, is n
 
 ROOT = Path(challenge.__file__).parent
 NOTEBOOK = ROOT / "challenge.ipynb"
-FEWER = {  # of the notebook's parameters: a fifth of its time
+FEWER = {  # of the notebook's parameters: a third of its time
     "SEEDS": 2, "RIVALS": ["mlp_small", "snn"], "WIDTHS": ["accurate_6_8"], "RATES": "0.04,0.9",
 }  # fmt: skip
 
