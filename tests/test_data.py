@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -13,7 +14,7 @@ from urllib.error import URLError
 import numpy as np
 import pytest
 import torch
-from conftest import easy_digits, write_idx
+from conftest import easy_digits, write_idx, write_small_fashion
 
 import mnist_efficient_model as challenge
 from mnist_efficient_model import ChallengeError, load_dataset, read_idx
@@ -242,6 +243,16 @@ class TestWithoutMnist:
         document = json.loads(out)
         assert (document["dataset"], document["scored_on"]) == ("strokes", "fashion test")
         assert (document["train_images"], document["test_images"]) == (1000, 500)
+
+    def test_of_the_one_only_training_files_are_needed_and_of_the_other_only_test_files(self, tmp_path, monkeypatch):
+        monkeypatch.setattr(challenge, "download", lambda name, _: pytest.fail(f"asked for more of {name}"))
+        write_small_fashion(tmp_path)
+        shutil.copytree(tmp_path / "FashionMNIST", tmp_path / "KMNIST")
+        for unneeded in (*tmp_path.glob("KMNIST/raw/t10k*"), *tmp_path.glob("FashionMNIST/raw/train*")):
+            unneeded.unlink()
+        data = load_dataset("kmnist", tmp_path, test_on="fashion")
+        assert (data.name, data.scored_on) == ("kmnist", "fashion test")
+        assert (len(data.train.labels), len(data.test.labels)) == (2000, 500)
 
 
 class TestHoldout:

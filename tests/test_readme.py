@@ -1,48 +1,152 @@
-"""The README promises nothing that the code doesn't keep."""
+"""README and docs promise nothing that the code doesn't keep: every command, link and snippet in them is tried."""
 
 from __future__ import annotations
 
+import importlib
+import json
 import re
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 import torch
 
 import mnist_efficient_model as challenge
+from report import __main__ as report
 
 ROOT = Path(challenge.__file__).parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-PYTHON = re.findall(r"```python\n(.*?)```", README, flags=re.S)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
+README = TEXTS["README.md"]
+SCRIPT = "python mnist_efficient_model.py"
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.S | re.M)
 
 
-def test_every_option_it_names_is_one_of_the_script_or_its_companions(command):
-    known = set(re.findall(r"--[a-z][a-z0-9-]+", command("--help")[1]))
-    for script in ("grading/__main__.py", "export/__main__.py"):
-        known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', (ROOT / script).read_text(encoding="utf-8")))
-    others = {"--upgrade", "--junitxml", "--show", "--rm", "--network", "--pids-limit", "--array", "--wrap"}  # not ours
-    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
-    assert named and named <= known | others, named - known - others
+def blocks(language: str) -> list[tuple[str, str]]:
+    """(page, block) for each fenced block in a language."""
+    return [(page, block) for page, text in TEXTS.items() for kind, block in FENCE.findall(text) if kind == language]
 
 
-def test_every_file_it_shows_or_links_is_there():
-    for target in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / target).exists(), target
+def command_lines() -> list[tuple[str, str]]:
+    """(page, command) for each command of ours in a fenced block or a code span; ``... --`` stands for the script."""
+    found = []
+    for page, text in TEXTS.items():
+        lines = [line for kind, block in FENCE.findall(text) for line in block.splitlines() if kind in ("", "bash")]
+        for span in re.findall(r"`([^`\n]+)`", FENCE.sub("", text)):
+            lines.append(span.replace("...", SCRIPT, 1) if span.startswith("... --") else span)
+        for line in lines:
+            line = re.sub(r"\$\([^)]*\)|\$\{[^}]*\}|\$\w+", "1", line)  # what a shell puts in
+            if start := re.search(rf"{SCRIPT}|python -m (?:report|export|grading|data\.strokes)\b", line):
+                found.append((page, re.split(r" #|[;|']|&&", line[start.start() :])[0].strip()))
+    return found
 
 
-def test_its_own_model_example_reads_digits(tmp_path):
-    (example,) = (block for block in PYTHON if "build_model():" in block)
-    (tmp_path / "my_model.py").write_text(example)
-    assert challenge.build_model(str(tmp_path / "my_model.py"))(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
+COMMANDS = command_lines()
 
 
-def test_its_notebook_example_runs(fashion_dir, monkeypatch, tmp_path, command):
-    (example,) = (block for block in PYTHON if "load_checkpoint" in block)
+def test_there_is_something_to_check():
+    pages = {page for page, _ in COMMANDS}
+    assert {"README.md", "docs/export.md", "docs/recipe.md", "docs/rivals.md", "docs/strokes.md"} <= pages
+    assert len(COMMANDS) > 25 and len(blocks("python")) >= 2 and len(blocks("bash")) >= 4
+
+
+@pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value)
+def test_every_command_is_one_that_its_parser_takes(page, line):
+    _, *words = shlex.split(line.replace("[:NAME]", ""))
+    if words[0] != "-m":
+        challenge.parse_grid(challenge.parse_arguments(words[1:]).sweep)
+        return
+    room, options = words[1], words[2:]
+    if options:  # else the text only names the room
+        if room in ("export", "grading"):
+            importlib.import_module(f"{room}.__main__").parse_arguments(options)
+        else:
+            assert len(options) == 1 if room == "report" else options[0] == "--show" and len(options) == 2
+
+
+def test_every_option_in_the_text_is_known():
+    known = set()
+    for path in [ROOT / "mnist_efficient_model.py", ROOT / "data" / "strokes.py", *ROOT.glob("*/__main__.py")]:
+        known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', path.read_text(encoding="utf-8")))
+    known |= {f"--{name.replace('_', '-')}" for name in challenge.SETTINGS}
+    others = {  # of pip, pytest, docker and Slurm
+        "--upgrade", "--junitxml", "--rm", "--network", "--pids-limit", "--memory", "--array", "--wrap", "--parsable",
+        "--dependency", "--constraint", "--cpus-per-task", "--mem", "--time", "--output",
+    }  # fmt: skip
+    for page, text in TEXTS.items():
+        named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))
+        assert named <= known | others, f"{page}: {named - known - others}"
+
+
+def test_every_setting_that_it_changes_is_a_field_of_config():
+    assigned = {name for text in TEXTS.values() for name in re.findall(r"`([a-z_]+)=[\d.]+`", text)}
+    assert {"lr", "batch_size", "label_smoothing", "fade"} <= assigned <= set(challenge.Config.__dataclass_fields__)
+
+
+def test_every_model_that_it_names_in_a_table_is_registered():
+    for page in ("README.md", "docs/rivals.md", "docs/strokes.md"):
+        named = re.findall(r"^\| `(\w+)`.*\d{2}\.\d{2}", TEXTS[page], flags=re.M)
+        assert named and set(named) <= {*challenge.MODELS, *challenge.FRONTIER}, page
+    rows = re.findall(r"^\| `(\w+)` \| [\d,]+ \| [\d.]+ \| [\d.]+ \| [\d,]+ \|", TEXTS["docs/rivals.md"], flags=re.M)
+    assert set(rows) == set(challenge.MODELS), "the table of all models has every one"
+
+
+@pytest.mark.parametrize("page", TEXTS)
+def test_every_link_leads_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)", TEXTS[page]):
+        path = ((ROOT / page).parent / target).resolve() if target else ROOT / page
+        assert path.exists(), target
+        if anchor:
+            headings = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), flags=re.M)
+            assert anchor in {re.sub(r"[^\w -]", "", text).strip().lower().replace(" ", "-") for text in headings}
+
+
+def test_every_page_is_reached_from_the_readme():
+    assert all(f"({page})" in README for page in TEXTS if page != "README.md")
+
+
+def test_the_readme_is_one_sitting():
+    assert len(README.splitlines()) <= 180
+
+
+@pytest.mark.parametrize(("page", "block"), blocks("bash"))
+@pytest.mark.skipif(not shutil.which("bash"), reason="no bash")
+def test_every_shell_block_parses(page, block):
+    done = subprocess.run(["bash", "-n"], input=block, text=True, capture_output=True)
+    assert (done.returncode, done.stderr) == (0, ""), page
+
+
+def test_what_lists_and_tells_runs(command):
+    for option in re.findall(r"`(--list-models|--version|--help)`", README):
+        status, out, _ = command(option)
+        assert status == 0 and out
+    assert "efficient" in command("--list-models")[1]
+
+
+def test_a_run_leaves_what_it_says_and_the_report_draws_it(fashion_dir, tmp_path, monkeypatch, command):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MNIST_DATA_DIR", str(fashion_dir))
     assert command("--dataset", "fashion", "--quiet", "--batch-size", 32)[0] == 0
-    exec(example.replace('load_dataset("mnist")', 'load_dataset("fashion")'), {})
+    assert {path.name for path in Path("results").iterdir()} == {"efficient.pth", "efficient.json"}
+    document = json.loads(Path("results/efficient.json").read_text())
+    assert document["curve"] and document["confusion"]
+    checkpoint = torch.load("results/efficient.pth", weights_only=True)
+    assert {"model", "limits", "result", "versions"} <= checkpoint.keys()
+    assert report.main(["results"]) == 0 and Path("results/report.html").exists()
 
 
-@pytest.mark.parametrize("field", ["lr", "batch_size", "label_smoothing", "fade"])
-def test_what_it_sweeps_are_fields_of_config(field):
-    assert field in README and field in challenge.Config.__dataclass_fields__
+@pytest.mark.parametrize(("page", "block"), blocks("python"))
+def test_every_python_snippet_runs(page, block, fashion_dir, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MNIST_DATA_DIR", str(fashion_dir))
+    if "load_checkpoint" in block:
+        assert command("--dataset", "fashion", "--quiet", "--batch-size", 32)[0] == 0
+    names: dict = {}
+    exec(block.replace('load_dataset("mnist")', 'load_dataset("fashion")'), names)
+    if "RECIPE" in names:
+        assert challenge.read_recipe(names["RECIPE"])
+    if "build_model" in names:
+        (tmp_path / "my_model.py").write_text(block)
+        assert challenge.build_model("my_model.py")(torch.zeros(2, 1, 28, 28)).shape == (2, 10)
