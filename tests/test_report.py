@@ -242,6 +242,37 @@ class TestThePage:
         assert "same time" not in alone and "Up to 4 runs went on at the same time" in crowded
 
 
+class TestThePageInABrowser:
+    def test_sorts_its_table_by_keyboard_with_blanks_last_and_scrolls_only_within_itself(self, tmp_path):
+        import drawings
+
+        document = a_comparison(MODELS)
+        document["table"] = [["model", "params"], ["a", "8,706"], ["b", ""], ["c", "258"], ["d", "400,000"]]
+        folder = write(tmp_path / "results", comparison=document)
+        assert main([str(folder)]) == 0
+        try:
+            browser = drawings.open_browser(tmp_path / "profile")
+        except RuntimeError as missing:
+            pytest.skip(str(missing))
+        try:
+            for width in (390, 1280, 1920):
+                screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+                browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+                browser.get((folder / "report.html").as_uri())
+                assert browser.execute_script("return document.documentElement.scrollWidth;") <= width
+            orders = []
+            for _ in range(2):
+                button = browser.find_elements("css selector", "th button")[1]
+                button.send_keys("\ue007")  # Enter
+                names = browser.execute_script("return [...document.querySelectorAll('.sortable tbody th')]"
+                    ".map(th => th.textContent).join('');")  # fmt: skip
+                orders.append((names, button.find_element("xpath", "..").get_attribute("aria-sort")))
+            assert orders == [("cadb", "ascending"), ("dacb", "descending")]
+            assert browser.get_log("browser") == []
+        finally:
+            browser.quit()
+
+
 class TestFigures:
     """They come as figures of matplotlib, for a caller who shows or saves them."""
 
