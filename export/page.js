@@ -1,9 +1,15 @@
 // The page: a drawing becomes an image like MNIST's, the network classifies it, and its activations are shown.
-/* global bytes, floats, run, softmax, tensor: of layers.js; layers, MEAN, STD, digits, labels: written by page.py */
+/* global bytes, floats, run, softmax, tensor: of layers.js; layers, VIEW, MEAN, STD, digits, labels: by page.py */
 "use strict";
 
 /** Grey values 0-255 of 28 x 28 pixels, normalised as in training. */
 const toInput = pixels => tensor([1, 28, 28], Float32Array.from(pixels, grey => (grey / 255 - MEAN) / STD));
+
+/** What the network sees of 28 x 28 grey values: a tensor of grey values, after its first layers if they crop or resize. */
+function viewOf(pixels) {
+  const {shape, data} = run(layers.slice(0, VIEW), toInput(pixels));
+  return tensor(shape, data.map(value => Math.min(Math.max(255 * (value * STD + MEAN), 0), 255)));
+}
 
 /** The ten logits of 28 x 28 grey values 0-255. */
 const forward = pixels => run(layers, toInput(pixels)).data;
@@ -11,12 +17,13 @@ const forward = pixels => run(layers, toInput(pixels)).data;
 // --- From a drawing to an image like MNIST's (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist) ---
 
 const SIDE = 28, BOX = 20;  // pixels: of the image, and of the box that the ink fills
-const PEN = 0.09;  // width of the pen, as a fraction of the pad's side
-const THINNEST = 1.5, THICKEST = 4;  // pixels: MNIST's lines, so that small drawings do not become blots
+const LINE = 2.4;  // pixels: the median width of MNIST's lines, whatever the size of the drawing, so that no loop fills in
+const PEN = 0.05;  // width of the pen on the pad, as a fraction of the pad's side
+const DOT = 0.18;  // fraction of the pad's side: what is smaller is not enlarged to fill the box
 
-/** Grey values 0-255 of antialiased lines; width in pixels. */
-function rasterise(strokes, width) {
-  const pixels = new Uint8Array(SIDE * SIDE), reach = width / 2 + 0.5;
+/** Grey values 0-255 of antialiased lines; points in pixels. */
+function rasterise(strokes) {
+  const pixels = new Uint8Array(SIDE * SIDE), reach = LINE / 2 + 0.5;
   const within = value => Math.min(Math.max(Math.floor(value), 0), SIDE - 1);
   for (const stroke of strokes) {
     stroke.forEach(([x, y], i) => {
@@ -39,20 +46,18 @@ function rasterise(strokes, width) {
 function toPixels(strokes) {
   const xs = strokes.flat().map(([x]) => x), ys = strokes.flat().map(([, y]) => y);
   const left = Math.min(...xs), top = Math.min(...ys), wide = Math.max(...xs) - left, high = Math.max(...ys) - top;
-  const extent = Math.max(wide, high);
-  const width = Math.min(Math.max(PEN * BOX / (extent + PEN), THINNEST), THICKEST);
-  const scale = (BOX - width) / Math.max(extent, 2 * PEN);  // a dot stays a dot
+  const scale = (BOX - LINE) / Math.max(wide, high, DOT);
   const placed = (shiftX, shiftY) => strokes.map(stroke => stroke.map(([x, y]) =>
     [(x - left - wide / 2) * scale + SIDE / 2 + shiftX, (y - top - high / 2) * scale + SIDE / 2 + shiftY]));
   let mass = 0, momentX = 0, momentY = 0;
-  rasterise(placed(0, 0), width).forEach((grey, i) => {
+  rasterise(placed(0, 0)).forEach((grey, i) => {
     mass += grey;
     momentX += grey * (i % SIDE);
     momentY += grey * Math.floor(i / SIDE);
   });
   const margin = (SIDE - BOX) / 2;
   const shift = moment => Math.min(Math.max(Math.round(SIDE / 2 - moment / mass), -margin), margin);  // whole pixels
-  return rasterise(placed(shift(momentX), shift(momentY)), width);
+  return rasterise(placed(shift(momentX), shift(momentY)));
 }
 
 // --- The page ---
@@ -67,7 +72,7 @@ let pen = {x: 0.5, y: 0.3, down: false, visible: false};  // the keyboard's
 let speaking, waiting = false;
 
 const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).split(" ").map(Number);
-const percent = p => `${(100 * p).toFixed(p > 0.9995 || p < 0.0005 ? 0 : 1)} %`;
+const percent = p => `${(100 * p).toFixed(p > 0.9995 || p < 0.0005 ? 0 : 1)}\u00a0%`;
 
 const bars = labels.slice(0, 10).map((_, digit) => {
   const item = document.createElement("li");
@@ -124,11 +129,20 @@ function drawMaps(canvas, {shape: [channels, height = 1, width = 1], data}, posi
   }
 }
 
-/** 28 x 28 grey values as a picture. */
-function toImage(pixels) {
-  const image = new ImageData(SIDE, SIDE);
+/** Grey values on a canvas of their size. */
+function putPixels(canvas, pixels, wide = SIDE, high = SIDE) {
+  const image = new ImageData(wide, high);
   pixels.forEach((grey, i) => image.data.set([grey, grey, grey, 255], 4 * i));
-  return image;
+  Object.assign(canvas, {width: wide, height: high}).getContext("2d").putImageData(image, 0, 0);
+}
+
+/** Show what the network sees, and say how it came from the drawing. */
+function drawView(pixels) {
+  const {shape: [, high, wide], data} = viewOf(pixels), size = (a, b) => `${a}\u202f×\u202f${b}`;
+  putPixels(find("seen"), data, wide, high);
+  const made = `What the network sees: the drawing, scaled and centred as MNIST's digits were, ${size(SIDE, SIDE)} pixels`;
+  const names = layers.slice(0, VIEW).map(([name]) => name).join(" and ");
+  find("view").textContent = VIEW ? `${made}, then after its own ${names}, ${size(high, wide)}.` : `${made}.`;
 }
 
 function drawPad() {
@@ -138,7 +152,7 @@ function drawPad() {
   context.scale(pad.width, pad.width);
   if (shown !== null) {
     const small = new OffscreenCanvas(SIDE, SIDE);
-    small.getContext("2d").putImageData(toImage(testDigit(shown)), 0, 0);
+    putPixels(small, testDigit(shown));
     context.imageSmoothingEnabled = false;
     context.drawImage(small, 0, 0, 1, 1);
   } else if (!strokes.length && !pen.visible) {
@@ -176,7 +190,7 @@ function update() {
   drawPad();
   const blank = shown === null && !strokes.length;
   const pixels = shown !== null ? testDigit(shown) : blank ? new Uint8Array(SIDE * SIDE) : toPixels(strokes);
-  find("seen").getContext("2d").putImageData(toImage(pixels), 0, 0);
+  drawView(pixels);
   const seen = activations(pixels), positive = colour("--positive"), negative = colour("--negative");
   seen.forEach(([, x], i) => drawMaps(figures[i], blank ? {...x, data: x.data.map(() => 0)} : x, positive, negative));
   const probabilities = blank ? Array(10).fill(0) : softmax(seen.at(-1)[1].data);

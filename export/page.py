@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import html
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -35,7 +36,7 @@ def to_html(model: nn.Module, result: dict[str, Any], verified: bool = True) -> 
     values = {
         "parameters": f"{result['parameters']:,}",
         "facts": "\n".join(
-            f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>"
+            f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text).replace(' %', '&nbsp;%')}</dd></div>"
             for name, text in facts(result, verified).items()
         ),
         "note": html.escape(result["note"] or ""),
@@ -63,7 +64,9 @@ def facts(result: dict[str, Any], verified: bool) -> dict[str, str]:
 
 def script(model: nn.Module, generator: Generator) -> str:
     """All the JavaScript of the page; of layers.js only the functions that are used."""
-    layers = "".join(f"  {line}\n" for line in generator.layers(model))
+    lines = generator.layers(model)
+    view = sum(1 for _ in itertools.takewhile(re.compile(r".*?x => (zeroPad2d|bilinear)\(").match, lines))
+    layers = "".join(f"  {line}\n" for line in lines)
     weights = "".join(
         f'  {literal(key)}: tensor({list(values.shape)}, floats("{base64_of(values.numpy().astype("<f4"))}")),\n'
         for key, values in generator.weights.items()
@@ -72,7 +75,8 @@ def script(model: nn.Module, generator: Generator) -> str:
     page = PAGE.read_text(encoding="utf-8").replace('"use strict";\n', "", 1)
     code = (
         f"const weights = {{\n{weights}}};\n\n"
-        f"const layers = [  // name, function of x  // output shape\n{layers}];\n\n"
+        f"const layers = [  // name, function of x  // output shape\n{layers}];\n"
+        f"const VIEW = {view};  // layers at the start that only crop, pad or resize\n\n"
         f"const MEAN = {challenge.MEAN}, STD = {challenge.STD};\n"
         f'const digits = bytes("{base64_of(images)}");  // {TEST_DIGITS} images of 28 x 28 bytes\n'
         f"const labels = {labels.tolist()};\n\n{page.rstrip()}"

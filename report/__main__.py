@@ -13,10 +13,13 @@ import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from report.files import MACHINE_ERROR, USAGE, ReportError, read_folder, write_files
 from report.results import Comparison, Sweep
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 class Parser(argparse.ArgumentParser):
@@ -29,25 +32,27 @@ class Parser(argparse.ArgumentParser):
 def draw(folder: Path, comparison: Comparison | None, sweep: Sweep | None) -> dict[Path, bytes | None]:
     """Every file to write: plots, the page, and None for plots of an earlier comparison that this one has none of."""
     try:
-        from report import plots, style, sweep_plots
-        from report.page import Plot, page
+        from report import page, plots, style, sweep_plots
     except ImportError as error:
         raise ReportError(
             f"plots need numpy and matplotlib ({error}): pip install numpy matplotlib", MACHINE_ERROR
         ) from error
-    drawn: dict[str, Plot | None] = {}
+    files: dict[Path, bytes | None] = {}
+    svgs: dict[str, str] = {}
+
+    def add(name: str, figure: Figure | None, label: str) -> None:
+        files[folder / f"{name}.png"] = figure and style.png(figure)
+        if figure:
+            svgs[name] = style.svg(figure, name, page.text(label))
+
     if comparison and comparison.runs:
         for name, function in plots.DRAWN.items():
-            figures = [function(comparison, theme) for theme in (style.LIGHT, style.DARK)]
-            drawn[name] = Plot(*map(style.png, figures)) if all(figures) else None
-    swept = (
-        Plot(*(style.png(sweep_plots.sweep(sweep, theme)) for theme in (style.LIGHT, style.DARK))) if sweep else None
-    )
-    shown = {name: plot for name, plot in drawn.items() if plot}
-    files = {folder / f"{name}.png": plot and plot.light for name, plot in drawn.items()}
-    if swept:
-        files[folder / "sweep.png"] = swept.light
-    return {**files, folder / "report.html": page(comparison, shown, sweep, swept).encode(errors="backslashreplace")}
+            figure = function(comparison)
+            add(name, figure, page.label(name, comparison) if figure else "")
+    if sweep:
+        add("sweep", sweep_plots.sweep(sweep), page.sweep_label(sweep))
+    files[folder / "report.html"] = page.page(comparison, sweep, svgs).encode(errors="backslashreplace")
+    return files
 
 
 def command(argv: Sequence[str]) -> None:
@@ -58,7 +63,7 @@ def command(argv: Sequence[str]) -> None:
     files = draw(folder, *read_folder(folder))
     write_files(files)
     plots = sum(content is not None for content in files.values()) - 1
-    print(f"drew report.html and {plots} plot{'s' * (plots != 1)} in {folder}")
+    print(f"drew report.html and {plots} plot{'s' * (plots != 1)}; open {folder / 'report.html'}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

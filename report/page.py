@@ -1,27 +1,16 @@
-"""report.html: one page that needs nothing beside it, for light and dark screens, desks and phones."""
+"""report.html: one page that needs nothing beside it, for light and dark screens, desks, phones and paper."""
 
 from __future__ import annotations
 
-import base64
-import html
-import struct
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from report.results import Comparison, Run, Sweep
+from report.models import anchor, articles, text
+from report.results import Comparison, Group, Run, Sweep, scored_on
 
-STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+STYLE, SCRIPT = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 
-
-class Plot(NamedTuple):
-    """A figure as PNG files, for light and for dark pages."""
-
-    light: bytes
-    dark: bytes
-
-
-# What a column of the table holds, by the field of a run that it shows.
+# What a column of the table holds, by the field of a run that it shows; and whether the most or the least is best.
 MEANINGS = {
     "parameters": "parameters, frozen ones too, a shared one once",
     "test_accuracy": "fraction of all test images classified rightly, rounded down; with several seeds mean ± standard "
@@ -33,6 +22,7 @@ MEANINGS = {
     "inference_nj": "arithmetic of one inference at 45 nm (Horowitz, 2014), in nanojoules: an estimate, without memory "
     "traffic",
 }
+BEST = {name: max if name == "test_accuracy" else min for name in MEANINGS}
 CAPTIONS = {
     "accuracy_vs_parameters": (
         "Accuracy over parameters",
@@ -43,7 +33,7 @@ CAPTIONS = {
     "learning_curves": (
         "Learning curves",
         "Accuracy on the training images as they are seen for the first time, augmented: mean since the point before. "
-        "The first seed of each model.",
+        "The first seed of each model; in grey, for comparison, the most accurate one.",
     ),
     "per_class_accuracy": ("Accuracy per class", "Mean over the seeds, in per cent of the test images of the class."),
     "confusion": (
@@ -51,19 +41,16 @@ CAPTIONS = {
         "Rows are true classes, columns predictions; colour shows mistakes only. Beside it the mistakes made with the "
         "most confidence.",
     ),
+    "confusions": (
+        "What each model confuses",
+        "Mistakes over all seeds: rows are true classes, columns predictions, each matrix has its own scale.",
+    ),
     "efficiency": (
         "Efficiency",
         "Medians over the seeds. The energy is an estimate from the number of operations, without memory traffic.",
     ),
 }
-
-
-BAD = ' class="bad"'  # a limit is broken
-
-
-def text(value: object) -> str:
-    """A value as HTML text, which may stand in an attribute too."""
-    return html.escape(str(value))
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
 
 def is_bad(cell: str) -> bool:
@@ -72,124 +59,146 @@ def is_bad(cell: str) -> bool:
     return cell == "NO" or (done.isdigit() and of.isdigit() and done != of)
 
 
-def html_table(rows: Sequence[Sequence[str]], caption: str) -> str:
-    """Rows of text, header first. The first column names the row."""
+def best_cells(comparison: Comparison) -> set[tuple[str, str]]:
+    """(model, header) of the best of each column, among the models that keep every limit, or among all if none does."""
+    groups = [group for group in comparison.groups if group.passed] or comparison.groups
+    found = set()
+    for name, header in comparison.columns.items():
+        measured: list[tuple[float, Group]] = []
+        for group in groups if name in BEST else ():
+            value = group.mean if name == "test_accuracy" else group.median(name)
+            measured += [] if value is None else [(value, group)]
+        if len({value for value, _ in measured}) > 1:
+            best = BEST[name](value for value, _ in measured)
+            found |= {(group.label, header) for value, group in measured if value == best}
+    return found
+
+
+def html_table(rows: Sequence[Sequence[str]], caption: str, comparison: Comparison | None = None) -> str:
+    """Rows of text, header first, which names the columns; the first column names the row and, for models, leads to
+    what the page tells of it."""
+    best = best_cells(comparison) if comparison else set()
     head = "".join(f'<th scope="col">{text(cell)}</th>' for cell in rows[0])
     lines = []
     for name, *cells in rows[1:]:
-        others = "".join(f"<td{BAD * is_bad(cell)}>{text(cell)}</td>" for cell in cells)
-        lines.append(f'<tr><th scope="row">{text(name)}</th>{others}</tr>')
+        target = anchor(comparison, name) if comparison else None
+        first = f'<a href="#{target}">{text(name)}</a>' if target else text(name)
+        others = ""
+        for header, cell in zip(rows[0][1:], cells, strict=True):
+            kind = "bad" if is_bad(cell) else "best" if (name, header) in best else ""
+            others += f'<td class="{kind}">{text(cell)}</td>' if kind else f"<td>{text(cell)}</td>"
+        lines.append(f'<tr><th scope="row">{first}</th>{others}</tr>')
     body = "\n".join(lines)
     return (
         f'<p class="small">{text(caption)}</p>\n'
-        f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}"><table>\n'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{text(caption)}"><table class="sortable">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
 
-def picture(title: str, caption: str, alt: str, plot: Plot) -> str:
-    """A figure with its caption, light or dark as the page is."""
-    light, dark = (f"data:image/png;base64,{base64.b64encode(content).decode()}" for content in plot)
-    width, height = struct.unpack(">II", plot.light[16:24])  # of the PNG's first chunk
+def picture(title: str, caption: str, svg: str) -> str:
+    """A plot with its caption."""
     return (
         f"<figure>\n<h2>{text(title)}</h2>\n<figcaption>{text(caption)}</figcaption>\n"
-        f'<div class="wide" tabindex="0" role="region" aria-label="{text(title)}"><picture>'
-        f'<source media="(prefers-color-scheme: dark)" srcset="{dark}">'
-        f'<img alt="{text(alt)}" width="{width}" height="{height}" src="{light}"></picture></div>\n</figure>'
+        f'<div class="wide" tabindex="0" role="region" aria-label="{text(title)}">{svg}</div>\n</figure>'
     )
+
+
+def values(runs: Sequence[Run], name: str) -> str:
+    """The values of a field that occur in the runs."""
+    return ", ".join(dict.fromkeys(f"{run[name]:,}" if isinstance(run[name], int) else run[name] for run in runs))
 
 
 def method(runs: Sequence[Run]) -> str:
     """How the runs were made, as far as they agree; a sentence each."""
-
-    def of(name: str) -> str:
-        return ", ".join(dict.fromkeys(f"{run[name]:,}" if isinstance(run[name], int) else run[name] for run in runs))
-
-    seeds = len({run["seed"] for run in runs})
+    seeds, jobs = len({run["seed"] for run in runs}), max(run["jobs"] for run in runs)
     sentences = [
-        f"Each run is one augmented epoch over the {of('train_images')} training images of {of('dataset')} on "
-        f"{of('device')}, with {seeds} seed{'s' * (seeds > 1)}, scored on {of('test_images')} {of('scored_on')} "
-        "images, each looked at once."
+        f"Each run is one augmented epoch over the {values(runs, 'train_images')} training images of "
+        f"{values(runs, 'dataset')}, with {seeds} seed{'s' * (seeds > 1)}, scored on the "
+        f"{', '.join(dict.fromkeys(map(scored_on, runs)))}, each looked at once."
     ]
-    threads, jobs = of("threads"), max(run["jobs"] for run in runs)
-    sentences.append(f"PyTorch used {threads} thread{'s' * (threads != '1')}.")
     if jobs > 1:
         sentences.append(f"Up to {jobs} runs went on at the same time: seconds are not those of a quiet machine.")
     return " ".join(sentences)
 
 
-def alternative(comparison: Comparison, name: str) -> str:
-    """The alternative text of a plot of a comparison: what is drawn, of which models."""
+def label(name: str, comparison: Comparison) -> str:
+    """What a plot of a comparison shows, in words."""
     if name == "confusion":
         run = comparison.best
         return f"Confusion matrix of {run['model']}, seed {run['seed']}, and its most confident mistakes as images"
     held = ", ".join(group.label for group in comparison.groups if group.passed) or "none"
     broken = ", ".join(group.label for group in comparison.groups if not group.passed) or "none"
-    return f"{CAPTIONS[name][0]}. Models that hold every limit: {held}. Models that break one: {broken}."
+    return f"{CAPTIONS[name][0]}. Models that keep every limit: {held}. Models that break one: {broken}."
 
 
-def comparison_part(comparison: Comparison, plots: dict[str, Plot]) -> list[str]:
-    """What the page says of the models side by side."""
-    groups, notes = comparison.groups, dict.fromkeys(run["note"] for run in comparison.runs if run["note"])
+def sweep_label(sweep: Sweep) -> str:
+    """What the plot of a sweep shows, in words."""
+    best = ", ".join(sweep.table[1][: len(sweep.keys)])
+    return f"Accuracy of {sweep.model} over {' and '.join(sweep.keys)}; the best mean is at {best}"
+
+
+def verdict(comparison: Comparison) -> list[str]:
+    """What must be known of the data, how many models keep the limits, how they were run."""
+    notes = dict.fromkeys(run["note"] for run in comparison.runs if run["note"])
     parts = [f'<p class="note">Note: {text(note)}.</p>' for note in notes]
-    passed = sum(group.passed for group in groups)
-    of = f"{len(groups)} model{'s' * (len(groups) != 1)}"
-    limits = "every limit"
+    n, limits = len(comparison.groups), "every limit"
     if comparison.limits:
         parameters, accuracy = comparison.limits["parameters"], 100 * comparison.limits["accuracy"]
         limits += f": fewer than {parameters:,} parameters, at least {accuracy:g}\u00a0% accuracy, exactly one epoch"
-    parts.append(f"<p><strong>{passed} of {of}</strong> kept, in every run, {limits}.</p>")
-    parts.append(f"<p>{text(method(comparison.runs))}</p>")
+    passed = sum(group.passed for group in comparison.groups)
+    parts.append(f"<p><strong>{passed} of {n} model{'s' * (n != 1)}</strong> kept, in every run, {limits}.</p>")
+    return [*parts, f"<p>{text(method(comparison.runs))}</p>"]
+
+
+def comparison_part(comparison: Comparison, plots: dict[str, str]) -> list[str]:
+    """What the page says of the models side by side; ``plots`` are <svg> elements by the names of CAPTIONS."""
+    parts = verdict(comparison)
     if comparison.table:
-        parts.append(html_table(comparison.table, "Models side by side: those that pass first, then by size"))
+        among = "those that keep every limit" if any(group.passed for group in comparison.groups) else "all"
+        caption = f"Those that pass first, then by size. Underlined: the best of a column among {among}"
+        parts.append(html_table(comparison.table, caption, comparison))
         explained = [(header, MEANINGS[name]) for name, header in comparison.columns.items() if name in MEANINGS]
         words = "; ".join(f"<strong>{text(header)}</strong>: {text(meaning)}" for header, meaning in explained)
         parts.append(f'<p class="small">{words}.</p>' * bool(explained))
-    else:
-        names = ", ".join(group.label for group in groups)
-        parts.append(f"<p>Models: {text(names)}. A table of all figures comes with <code>--model all</code>.</p>")
     for model, reason in comparison.failures.items():
         parts.append(f"<p><strong>{text(model)}</strong> could not be run: {text(reason)}</p>")
-    parts += [picture(*CAPTIONS[name], alternative(comparison, name), plot) for name, plot in plots.items()]
-    if comparison.models:
-        ideas = "\n".join(
-            f"<dt>{text(name)}</dt><dd>{text(about['idea'])} <span class='small'>{text(about['source'])}</span></dd>"
-            for name, about in comparison.models.items()
-        )
-        parts.append(f"<h2>The models</h2>\n<dl>\n{ideas}\n</dl>")
-    return parts
+    parts += [picture(*CAPTIONS[name], plots[name]) for name in CAPTIONS if name in plots]
+    return [*parts, articles(comparison)]
 
 
-def sweep_part(sweep: Sweep, plot: Plot) -> list[str]:
+def sweep_part(sweep: Sweep, svg: str) -> list[str]:
     """What the page says of a sweep."""
-    keys, title = " and ".join(sweep.keys), f"{sweep.model} over {', '.join(sweep.keys)}"
-    alt = f"Accuracy of {sweep.model} over {keys}; the best mean is at {', '.join(sweep.table[1][: len(sweep.keys)])}"
-    caption = f"Mean accuracy on the {sweep.runs[0]['scored_on']} images."
-    shown = picture(f"Sweep: {title}", caption, alt, plot)
+    title = f"Sweep: {sweep.model} over {', '.join(sweep.keys)}"
+    shown = picture(title, f"Mean accuracy on the {scored_on(sweep.runs[0])}.", svg)
     return [shown, f"<p>{text(method(sweep.runs))}</p>", html_table(sweep.table, "Points of the grid, best first")]
 
 
-def page(
-    comparison: Comparison | None, plots: dict[str, Plot], sweep: Sweep | None = None, sweep_plot: Plot | None = None
-) -> str:
-    """The whole page, from results and their plots."""
+def made(part: Comparison | Sweep) -> str:
+    """The command, the machine and the versions behind a comparison or a sweep."""
+    versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in part.runs)
+    rows = {
+        "Command": part.command and f"<code>{text(part.command)}</code>",
+        "Device": text(values(part.runs, "device")),
+        "Threads": text(f"{values(part.runs, 'threads')} in each run, {values(part.runs, 'jobs')} at the same time"),
+        "Versions": "<br>".join(map(text, versions)),
+    }
+    return '<dl class="made">' + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows.items() if v) + "</dl>"
+
+
+def page(comparison: Comparison | None, sweep: Sweep | None, plots: dict[str, str]) -> str:
+    """The whole page, from results and their plots: <svg> elements by the names of CAPTIONS, and ``sweep``."""
     parts = comparison_part(comparison, plots) if comparison and comparison.runs else []
-    if sweep and sweep_plot:
-        parts += sweep_part(sweep, sweep_plot)
-    made = [part for part in (comparison, sweep) if part and part.runs]
-    for part in made:
-        if part.command:
-            parts.append(f'<p class="small">Made by <code>{text(part.command)}</code></p>')
-    versions = dict.fromkeys(
-        ", ".join(f"{k} {v}" for k, v in run["versions"].items()) for part in made for run in part.runs
-    )
-    parts += [f'<p class="small">With {text(line)}</p>' for line in versions]
+    if sweep:
+        parts += sweep_part(sweep, plots["sweep"])
+    parts += ["<h2>How it was made</h2>", *(made(part) for part in (comparison, sweep) if part and part.runs)]
     body = "\n".join(parts)
     return f"""<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
+<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <title>The efficient-MNIST challenge</title>
 <link rel="icon" href="data:,">
 <style>
@@ -200,6 +209,8 @@ def page(
 <h1>The efficient-MNIST challenge</h1>
 {body}
 </main>
+<script>
+{SCRIPT}</script>
 </body>
 </html>
 """

@@ -13,6 +13,12 @@ CLASSES, SIDE = 10, 28
 Run = dict[str, Any]  # one training, as --json prints it
 
 
+def scored_on(run: Run) -> str:
+    """The images that a run's accuracy is of."""
+    images = f"{run['test_images']:,}"
+    return f"hold-out of {images} images" if run["scored_on"] == "holdout" else f"{images} {run['scored_on']} images"
+
+
 @dataclass(frozen=True)
 class Group:
     """Runs that differ in nothing but the seed."""
@@ -37,6 +43,12 @@ class Group:
     def mean(self) -> float | None:
         """The mean test accuracy; None when no run measured it."""
         return statistics.fmean(self.accuracies) if self.accuracies else None
+
+    @property
+    def confusion(self) -> list[list[int]] | None:
+        """How often each class (row) was taken for which (column), over all runs that measured it."""
+        counts = [run["confusion"] for run in self.runs if run["confusion"]]
+        return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*counts, strict=True)] or None
 
     def median(self, name: str) -> float | None:
         """The median of a figure over the runs that have it."""

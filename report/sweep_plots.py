@@ -5,32 +5,37 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from report.results import Group, Sweep
-from report.style import LIGHT, Theme, accuracy_axis, drawing, error, figure
+from report.results import Group, Sweep, scored_on
+from report.style import FAILED, INK, ON_DARK, ON_LIGHT, PASSED, accuracy_axis, drawing, error, figure
 
 
 def unmeasured(group: Group) -> str:
     return "diverged" if any(run["diverged_at"] is not None for run in group.runs) else "not measured"
 
 
-def sweep(results: Sweep, theme: Theme = LIGHT) -> Figure:
+def title(results: Sweep) -> str:
+    """What was swept, and what the accuracies are of."""
+    seeds = max(len(group.runs) for group in results.points.values())
+    mean = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
+    return f"{results.model}, trained on {results.runs[0]['dataset']}: {mean}, on the {scored_on(results.runs[0])}"
+
+
+def sweep(results: Sweep) -> Figure:
     """Mean accuracy over a grid: a curve for one numeric setting, else a heat map."""
     numeric = all(isinstance(value, (int, float)) for values in results.points for value in values)
-    return sweep_curve(results, theme) if len(results.keys) == 1 and numeric else sweep_heat_map(results, theme)
+    return sweep_curve(results) if len(results.keys) == 1 and numeric else sweep_heat_map(results)
 
 
-def sweep_curve(results: Sweep, theme: Theme) -> Figure:
+def sweep_curve(results: Sweep) -> Figure:
     """Accuracy over one setting, with the range over seeds; where nothing was measured, the reason stands instead."""
     points = sorted((values[0], group) for values, group in results.points.items())
     scored = [(x, group) for x, group in points if group.accuracies]
-    with drawing(theme):
+    with drawing():
         fig, axes = figure(7, 4.2)
         middle = [error(group.mean) for _, group in scored]
         below = [max(0, y - error(max(group.accuracies))) for y, (_, group) in zip(middle, scored, strict=True)]
         above = [max(0, error(min(group.accuracies)) - y) for y, (_, group) in zip(middle, scored, strict=True)]
-        axes.errorbar(
-            [x for x, _ in scored], middle, [below, above], fmt="o-", color=theme.passed, capsize=3, linewidth=1.2
-        )
+        axes.errorbar([x for x, _ in scored], middle, [below, above], fmt="o-", color=PASSED, capsize=3, linewidth=1.2)
         axes.update_datalim([(x, 0.5) for x, _ in points])  # those without an accuracy too
         accuracy_axis(axes, [accuracy for _, group in scored for accuracy in group.accuracies])
         if min(x for x, _ in points) > 0 and max(x for x, _ in points) >= 10 * min(x for x, _ in points):
@@ -43,15 +48,15 @@ def sweep_curve(results: Sweep, theme: Theme) -> Figure:
                     textcoords="offset points")  # fmt: skip
             else:
                 axes.text(x, 0.02, unmeasured(group), transform=axes.get_xaxis_transform(), ha="center", fontsize=8,
-                    color=theme.failed)  # fmt: skip
+                    color=FAILED)  # fmt: skip
         axes.margins(x=0.1)
         axes.set_xlabel(results.keys[0])
-        axes.set_ylabel(f"accuracy on the {results.runs[0]['scored_on']} images (mean)")
-        axes.set_title(results.model, fontsize=9, loc="left")
+        axes.set_ylabel("accuracy")
+        axes.set_title(title(results), fontsize=9, loc="left")
         return fig
 
 
-def sweep_heat_map(results: Sweep, theme: Theme) -> Figure:
+def sweep_heat_map(results: Sweep) -> Figure:
     """The first setting down, the others across."""
     rows = list(dict.fromkeys(values[0] for values in results.points))
     columns = list(dict.fromkeys(values[1:] for values in results.points))
@@ -61,22 +66,22 @@ def sweep_heat_map(results: Sweep, theme: Theme) -> Figure:
             grid[rows.index(values[0]), columns.index(values[1:])] = 100 * group.mean
     down, across = 1 + len(rows) // 150, 1 + len(columns) // 40  # of so many rows and columns, one has a label
     middle = np.nan if np.isnan(grid).all() else (np.nanmin(grid) + np.nanmax(grid)) / 2
-    with drawing(theme):
+    with drawing():
         fig, axes = figure(min(3.4 + 1.1 * len(columns), 40), min(max(2.6, 1.8 + 0.45 * len(rows)), 60))
         image = axes.imshow(grid, cmap="cividis", aspect="auto")
         for values, group in results.points.items() if down == across == 1 else ():
             row, column = rows.index(values[0]), columns.index(values[1:])
             value = grid[row, column]
-            text, colour = (unmeasured(group), theme.ink) if np.isnan(value) else (f"{value:.2f}", "white")
+            text, colour = (unmeasured(group), INK) if np.isnan(value) else (f"{value:.2f}", ON_DARK)
             axes.text(
-                column, row, text, ha="center", va="center", fontsize=8, color="black" if value > middle else colour
+                column, row, text, ha="center", va="center", fontsize=8, color=ON_LIGHT if value > middle else colour
             )
         axes.set_yticks(range(0, len(rows), down), [str(row) for row in rows[::down]])
         axes.set_ylabel(results.keys[0])
         axes.set_xticks(range(0, len(columns), across), [", ".join(map(str, column)) for column in columns[::across]])
         axes.set_xlabel(", ".join(results.keys[1:]))
         axes.tick_params(bottom=len(results.keys) > 1)
-        axes.set_title(results.model, fontsize=9, loc="left")
+        axes.set_title(title(results), fontsize=9, loc="left")
         if not np.isnan(middle):
-            fig.colorbar(image, label=f"{results.runs[0]['scored_on']} accuracy, %")
+            fig.colorbar(image, label="accuracy, %")
         return fig

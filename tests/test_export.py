@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 import os
 import re
 import shutil
@@ -11,6 +10,7 @@ import stat
 import subprocess
 from pathlib import Path
 
+import drawings
 import numpy as np
 import pytest
 import torch
@@ -26,7 +26,6 @@ from export.page import HERE, to_html
 
 EXTRAS = [package for package in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(package) is None]
 needs_onnx = pytest.mark.skipif(bool(EXTRAS), reason=f"needs {', '.join(EXTRAS)}: {command_line.INSTALL}")
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 PAGE_MODELS = "efficient lightweight_conv lightweight_experts cnn cnn_small cnn_large resnet mlp_small".split()
 REFUSED = {"lightweight": "0' (Patches)", "rnn": "RowReader", "csnn": "Spiking"}
 
@@ -547,7 +546,8 @@ class TestThePagesText:
 
     def test_tells_what_the_network_is_and_holds_only_the_layers_it_has(self, trained):
         text = to_html(trained[1], trained[0].plain())
-        for fact in ("8,706", challenge.percent(trained[0].test_accuracy), "strokes", "<dt>Seed</dt><dd>1</dd>"):
+        accuracy = challenge.percent(trained[0].test_accuracy).replace(" ", "&nbsp;")
+        for fact in ("8,706", accuracy, "strokes", "<dt>Seed</dt><dd>1</dd>"):
             assert fact in text
         assert "function conv2d" in text and "function mixture" not in text and "function erf" not in text
         assert '["3×3 convolution", x => conv2d(x, weights["3.weight"], null,' in text
@@ -558,19 +558,10 @@ class TestThePagesText:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver", reason=f"needs selenium: {command_line.INSTALL}")
-    if not CHROMIUM or not DRIVER:
-        pytest.skip("needs a browser: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (
-        "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-        f"--disable-component-update --disable-sync --user-data-dir={tmp_path_factory.mktemp('chromium')}"
-    ).split():
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = webdriver.Chrome(options, webdriver.ChromeService(DRIVER))
-    driver.set_window_size(1100, 1000)
+    try:
+        driver = drawings.open_browser(tmp_path_factory.mktemp("chromium"))
+    except RuntimeError as missing:
+        pytest.skip(str(missing))
     yield driver
     driver.quit()
 
@@ -601,54 +592,44 @@ def page_logits(browser, images: torch.Tensor) -> torch.Tensor:
     return torch.tensor(browser.execute_script(script, images.flatten(1).tolist()))
 
 
-def draw(browser, *lines: list[tuple[float, float]]) -> None:
-    """Move the mouse, pressed, along lines of points given as fractions of the pad's side."""
-    from selenium.webdriver import ActionChains
-    from selenium.webdriver.common.by import By
-
-    pad = browser.find_element(By.ID, "pad")
-    side = pad.size["width"]
-    for line in lines:
-        actions = ActionChains(browser, duration=10)
-        for i, (x, y) in enumerate(line):
-            actions.move_to_element_with_offset(pad, round((x - 0.5) * side), round((y - 0.5) * side))
-            if i == 0:
-                actions.click_and_hold()
-        actions.release().perform()
-
-
-def settle(browser) -> None:
-    browser.execute_async_script("requestAnimationFrame(() => requestAnimationFrame(arguments[0]));")
+def picture(browser, canvas: str) -> np.ndarray:
+    """The grey values that a canvas of the page shows, read back from it, (rows, columns)."""
+    script = """
+        const canvas = find(arguments[0]), copy = new OffscreenCanvas(canvas.width, canvas.height).getContext("2d");
+        copy.drawImage(canvas, 0, 0);
+        return [canvas.height, Array.from(copy.getImageData(0, 0, canvas.width, canvas.height).data)];"""
+    rows, values = browser.execute_script(script, canvas)
+    return np.array(values).reshape(rows, -1, 4)[..., 0]
 
 
 def prediction(browser) -> str:
-    settle(browser)
-    return browser.execute_script("return find('digit').textContent;")
+    drawings.settle(browser)
+    return drawings.prediction(browser)
 
 
-def seen(browser) -> np.ndarray:
-    """The network's input as the page shows it, (28, 28), read back from its picture."""
-    script = """
-        const copy = new OffscreenCanvas(28, 28).getContext("2d");
-        copy.drawImage(find("seen"), 0, 0);
-        return Array.from(copy.getImageData(0, 0, 28, 28).data);"""
-    return np.array(browser.execute_script(script)).reshape(28, 28, 4)[..., 0]
+def network_input(browser) -> np.ndarray:
+    """What the page makes of the drawing for the network, (28, 28)."""
+    return np.array(browser.execute_script("return Array.from(toPixels(strokes));")).reshape(28, 28)
 
 
-def arc(x: float, y: float, wide: float, high: float, start: float, end: float) -> list[tuple[float, float]]:
-    """Points along an ellipse, from one angle to another in degrees, clockwise from the right."""
-    angles = np.radians(np.linspace(start, end, 16))
-    return [(x + wide * math.cos(a), y + high * math.sin(a)) for a in angles]
+def shape(digit: str, style: str, placement: drawings.Placement = drawings.Placement(0.7)) -> drawings.Shape:
+    return drawings.place(drawings.SHAPES[digit][style], placement)
 
 
-DRAWN = {  # digits as a person would draw them with a mouse
-    "0": [arc(0.5, 0.5, 0.2, 0.3, -90, 270)],
-    "1": [[(0.52, 0.2), (0.5, 0.8)]],
-    "2": [[*arc(0.5, 0.35, 0.17, 0.15, -170, 30), (0.33, 0.78), (0.7, 0.78)]],
-    "3": [arc(0.47, 0.35, 0.17, 0.14, -150, 90) + arc(0.47, 0.64, 0.2, 0.16, -90, 150)],
-    "4": [[(0.35, 0.2), (0.3, 0.52), (0.7, 0.5)], [(0.62, 0.25), (0.58, 0.82)]],
-    "7": [[(0.3, 0.25), (0.7, 0.24), (0.45, 0.8)]],
-}
+@pytest.fixture
+def screen(browser):
+    """Give the page a screen: width and height in CSS pixels, and a colour scheme."""
+
+    def emulate(width: int, height: int, scheme: str) -> None:
+        feature = [{"name": "prefers-color-scheme", "value": scheme}]
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 2, "mobile": width < 500}
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": feature})
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        drawings.settle(browser)
+
+    yield emulate
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
 class TestThePageInABrowser:
@@ -689,28 +670,52 @@ class TestThePageInABrowser:
         assert theirs.std(0).min() > 1e-3, "the outputs tell the images apart"
         torch.testing.assert_close(page_logits(browser, data.test.images[:20]), theirs, atol=1e-4, rtol=0)
 
-    @pytest.mark.parametrize("digit", DRAWN)
-    def test_recognises_a_digit_drawn_with_the_mouse(self, page, digit):
-        draw(page, *DRAWN[digit])
-        assert prediction(page) == digit
+    def test_classifies_thirty_shapes_drawn_with_the_mouse_small_and_in_a_corner(self, page):
+        mistakes = drawings.wrong(page, [drawings.Placement(0.15, 0.8, 0.8)])
+        assert len(mistakes) <= 3, mistakes
 
-    @pytest.mark.parametrize("size, x, y", [(1, 0.5, 0.5), (0.4, 0.25, 0.3), (0.4, 0.75, 0.7)])
+    def test_keeps_the_loops_of_a_small_drawing_open(self, page):
+        zero = [drawings.arc(0.5, 0.5, 0.022, 0.06, -90, 270)]
+        drawings.draw(page, zero)
+        pixels = network_input(page).astype(int)
+        middle = pixels[10:18, 14]
+        assert middle.min() < 60 and pixels[14].max() > 200, "the line is there, and the hole in it"
+
+    @pytest.mark.parametrize("size, x, y", [(0.6, 0.5, 0.5), (0.25, 0.25, 0.3), (0.25, 0.75, 0.7)])
     def test_scales_and_centres_the_drawing_as_mnist_was(self, page, size, x, y):
-        draw(page, *[[(x + size * (px - 0.5), y + size * (py - 0.5)) for px, py in line] for line in DRAWN["7"]])
+        drawings.draw(page, shape("7", "plain", drawings.Placement(size, x, y)))
         assert prediction(page) == "7"
-        pixels = seen(page)
+        pixels = network_input(page)
         rows, columns = np.nonzero(pixels)
         assert max(np.ptp(rows), np.ptp(columns)) + 1 in (19, 20, 21)
         centre = np.array([(pixels.sum(1 - axis) * np.arange(28)).sum() for axis in (0, 1)]) / pixels.sum()
         assert np.abs(centre - 14).max() <= 0.6
         assert len(np.unique(pixels)) > 10, "its edges are grey"
 
+    def test_shows_what_the_network_sees_after_its_own_crop_and_resize(self, page, trained):
+        drawings.draw(page, shape("3", "round"))
+        drawn = torch.from_numpy(network_input(page))[None]
+        first = [module for module in trained[1] if isinstance(module, (nn.ZeroPad2d, nn.Upsample))]
+        expected = nn.Sequential(*first)(challenge.to_input(drawn))[0, 0]
+        shown = torch.from_numpy(picture(page, "seen"))
+        torch.testing.assert_close(shown.float(), 255 * (expected * challenge.STD + challenge.MEAN), atol=1, rtol=0)
+        size = " × ".join(map(str, shown.shape))
+        sentence = page.execute_script("return find('view').textContent;").replace("\u202f", " ")
+        assert sentence.startswith("What the network sees") and sentence.endswith(f"{size}.")
+
+    def test_shows_the_whole_input_of_a_network_that_neither_crops_nor_resizes(self, open_page, trained):
+        torch.manual_seed(0)
+        page = open_page(nn.Sequential(nn.Flatten(), nn.Linear(784, 10)), trained[0].plain())
+        drawings.draw(page, shape("3", "round"))
+        assert np.array_equal(picture(page, "seen"), network_input(page))
+
     def test_shows_test_digits_one_after_the_other_and_says_what_they_are(self, page):
         images, labels = strokes.generate(40, 0, "test")
-        for image, label in zip(images[:3], labels, strict=False):
+        for number, (image, label) in enumerate(zip(images[:3], labels, strict=False)):
             page.execute_script("find('next').click();")
-            settle(page)
-            assert np.array_equal(seen(page), image)
+            drawings.settle(page)
+            shown = page.execute_script("return [shown, Array.from(testDigit(shown))];")
+            assert shown == [number, image.flatten().tolist()] and picture(page, "seen").any()
             verdict = page.execute_script("return find('verdict').textContent;")
             assert "Correct." in verdict or f"The label is {label}" in verdict
 
@@ -729,15 +734,14 @@ class TestThePageInABrowser:
     def test_tells_a_screen_reader_the_prediction(self, page):
         from selenium.webdriver.support.ui import WebDriverWait
 
-        draw(page, *DRAWN["1"])
+        drawings.draw(page, shape("1", "stick"))
         told = "return find('spoken').textContent;"
         WebDriverWait(page, 5).until(lambda browser: "Prediction: 1" in browser.execute_script(told))
         roles = page.execute_script("return [spoken.ariaLive, pad.getAttribute('role'), find('bars').ariaLabel];")
         assert roles == ["polite", "application", "Probabilities"]
 
     def test_shows_ten_probabilities_and_the_maps_of_every_layer(self, page):
-        draw(page, *DRAWN["3"])
-        settle(page)
+        drawings.draw(page, shape("3", "round"))
         probabilities = page.execute_script(
             "return bars.map(bar => parseFloat(bar.querySelector('span').textContent));"
         )
@@ -750,20 +754,21 @@ class TestThePageInABrowser:
         )
         assert page.execute_script(inked)
 
-    @pytest.mark.parametrize("width, scheme", [(1100, "light"), (1100, "dark"), (360, "light")])
-    def test_fits_any_screen_and_is_legible_in_light_and_dark(self, page, width, scheme):
-        feature = [{"name": "prefers-color-scheme", "value": scheme}]
-        screen = {"width": width, "height": 800, "deviceScaleFactor": 2, "mobile": width < 500}
-        page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": feature})
-        page.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-        try:
-            settle(page)
-            widest = "return Math.max(...[...document.querySelectorAll('*')].map(e => e.getBoundingClientRect().right))"
-            assert page.execute_script(widest) <= width
-            script = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor];"
-            levels = [re.findall(r"\d+", colour)[:3] for colour in page.execute_script(script)]
-            text, ground = (np.mean([int(level) for level in colour]) for colour in levels)
-            assert abs(text - ground) > 150 and (text > ground) == (scheme == "dark")
-        finally:
-            page.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
-            page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    @pytest.mark.parametrize("width, scheme", [(1280, "light"), (1280, "dark"), (1920, "dark"), (390, "light")])
+    def test_fits_any_screen_and_is_legible_in_light_and_dark(self, page, screen, width, scheme):
+        screen(width, 800, scheme)
+        widest = "return Math.max(...[...document.querySelectorAll('*')].map(e => e.getBoundingClientRect().right))"
+        assert page.execute_script(widest) <= width
+        script = "const s = getComputedStyle(document.body); return [s.color, s.backgroundColor];"
+        levels = [re.findall(r"\d+", colour)[:3] for colour in page.execute_script(script)]
+        text, ground = (np.mean([int(level) for level in colour]) for colour in levels)
+        assert abs(text - ground) > 150 and (text > ground) == (scheme == "dark")
+
+    def test_on_the_smallest_phone_the_answer_is_in_view_below_the_pad_and_its_per_cent_on_one_line(self, page, screen):
+        screen(320, 454, "light")
+        drawings.draw(page, shape("3", "round"))
+        script = "return [find('pad'), find('answer')].map(e => e.getBoundingClientRect()).map(r => [r.top, r.bottom]);"
+        pad, answer = page.execute_script(script)
+        assert 0 <= pad[0] < pad[1] < answer[0] < answer[1] <= 454
+        assert re.search(r"confidence \d+(\.\d)?\u00a0%", page.execute_script("return find('verdict').textContent;"))
+        assert page.execute_script("return document.documentElement.scrollWidth;") == 320

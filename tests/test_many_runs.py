@@ -81,7 +81,7 @@ class TestAll:
     def test_ends_by_having_the_page_drawn(self, compared):
         *_, err, folder = compared
         pytest.importorskip("matplotlib")
-        assert "drew report.html and 6 plots" in err and (folder / "report.html").exists()
+        assert "drew report.html and 7 plots" in err and (folder / "report.html").exists()
 
     def test_tells_why_there_is_no_page_and_keeps_the_data_where_drawing_fails(self, compared, tmp_path):
         folder = tmp_path / "results"

@@ -12,6 +12,7 @@ import re
 import subprocess
 import sys
 import types
+import xml.etree.ElementTree as ElementTree
 import zlib
 from pathlib import Path
 
@@ -29,7 +30,7 @@ from report.results import Comparison, Sweep
 pytestmark = pytest.mark.filterwarnings("error")
 ROOT = Path(__file__).resolve().parent.parent
 COMPARED = ("accuracy_vs_parameters", "accuracy_vs_time", "learning_curves", "per_class_accuracy", "confusion",
-    "efficiency")  # fmt: skip
+    "confusions", "efficiency")  # fmt: skip
 
 
 def digit(n: int) -> str:
@@ -128,7 +129,7 @@ class TestTheCommand:
     def test_draws_all_that_is_there_without_pyplot_whatever_backend_a_notebook_has_set(self, drawn):
         process, folder = drawn
         assert (process.returncode, process.stderr) == (0, "")
-        assert process.stdout == f"drew report.html and 7 plots in {folder}\nTrue False\n"
+        assert process.stdout == f"drew report.html and 8 plots; open {folder / 'report.html'}\nTrue False\n"
         assert {path.name for path in folder.iterdir()} == {
             "comparison.json", "sweep.json", "report.html", *(f"{name}.png" for name in (*COMPARED, "sweep")),
         }  # fmt: skip
@@ -161,16 +162,35 @@ def text(drawn):
 
 class TestThePage:
     def test_needs_nothing_beside_it(self, text):
-        assert not re.findall(r'(?:src|href|srcset)="(?!data:)|url\(|@import', text)
+        assert not re.findall(r'(?:src|href|srcset)="(?!data:|#)|url\((?!#)|@import', text)
+        ids = re.findall(r' id="([^"]+)"', text)
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(ids)
 
-    def test_holds_each_picture_for_light_and_for_dark_with_its_size_and_a_text(self, text):
-        images = re.findall(r'<source media="\(prefers-color-scheme: dark\)" srcset="data:image/png;base64,([^"]+)">'
-            r'<img alt="([^"]+)" width="(\d+)" height="(\d+)" src="data:image/png;base64,([^"]+)">', text)  # fmt: skip
-        assert len(images) == text.count("<img") == 7
-        for dark, alt, width, height, light in images:
-            light, dark = (Image.open(io.BytesIO(base64.b64decode(each))).convert("L") for each in (light, dark))
-            assert light.size == (int(width), int(height)) and len(alt) > 30
-            assert light.getpixel((1, 1)) > 250 and dark.getpixel((1, 1)) < 40
+    def test_holds_each_plot_as_svg_with_text_and_a_label_coloured_by_the_page(self, text):
+        plots = re.findall(
+            r'<div class="wide"[^>]*><svg viewBox="[^"]+" role="img" aria-label="([^"]+)">(.*?)</svg>', text, re.S
+        )
+        assert len(plots) == 8
+        for label, drawing in plots:
+            ElementTree.fromstring(f'<svg xmlns:xlink="x">{drawing}</svg>')
+            assert len(label) > 30 and "<text" in drawing and "var(--ink)" in drawing and "font:" not in drawing
+            assert not set(style.VARIABLES) & set(re.findall(r": (#\w{6})", drawing)), "a colour that stays in the dark"
+
+    def test_tells_each_models_idea_and_source_its_figures_curve_and_confusion(self, text):
+        articles = dict(re.findall(r"<article id=[^>]+>\n<h3>([^<]+)</h3>(.*?)</article>", text, re.S))
+        assert list(articles) == ["tiny", "efficient", "never_learned", "mlp"]
+        for name, article in articles.items():
+            assert f"The idea of {name}." in article and "LeCun, 1998." in article and "8,706" in article
+        counts = re.findall(r'<td class="right">(\d+)', articles["efficient"])
+        assert counts == ["18"] * 10, "over both seeds"
+        points = re.search(r'polyline points="([^"]+)"', articles["tiny"])[1].split()
+        assert len(points) == 10 and points[-1].startswith("296.0,")
+        assert "polyline" not in articles["never_learned"] and "matrix" not in articles["never_learned"]
+
+    def test_names_machine_threads_versions_and_command(self, text):
+        made = text[text.index('<dl class="made">') :]
+        facts = ("python mnist_efficient_model.py --model all", "cpu", "1 in each run", "torch 2.6")
+        assert all(fact in made for fact in facts)
 
     def test_names_every_model_and_why_one_could_not_run(self, text):
         words = re.sub(r'"data:[^"]+"', "", text)
@@ -179,8 +199,8 @@ class TestThePage:
 
     def test_shows_the_tables_cell_by_cell_as_the_terminal_did(self, text, drawn):
         tables = [
-            [re.findall(r"<t[hd][^>]*>([^<]*)</t[hd]>", row) for row in re.findall(r"<tr>.*?</tr>", table)]
-            for table in re.findall(r"<table>.*?</table>", text, re.DOTALL)
+            [re.findall(r"<t[hd][^>]*>(?:<a[^>]*>)?([^<]*)<", row) for row in re.findall(r"<tr>.*?</tr>", table)]
+            for table in re.findall(r'<table class="sortable">.*?</table>', text, re.DOTALL)
         ]
         sweep = json.loads((drawn[1] / "sweep.json").read_text())["summary"]
         expected = json.loads((drawn[1] / "comparison.json").read_text())["table"]
@@ -190,6 +210,12 @@ class TestThePage:
         cells = page.html_table([["model", "size", "acc"], ["mlp", "NO", "1/2"], ["tiny", "ok", "2/2"]], "a table")
         assert re.findall(r'<td class="bad">([^<]*)', cells) == ["NO", "1/2"]
 
+    def test_marks_the_best_of_each_column_among_the_models_that_keep_every_limit(self):
+        runs = [a_run("efficient"), a_run("tiny", 258, 0.955), a_run("mlp", 400_000, 0.99), a_run("small", 100, 0.5)]
+        columns = {"model": "model", "parameters": "params", "test_accuracy": "acc. %"}
+        assert page.best_cells(Comparison(runs, columns=columns)) == {("tiny", "params"), ("efficient", "acc. %")}
+        assert page.best_cells(Comparison(runs[2:], columns=columns)) == {("small", "params"), ("mlp", "acc. %")}
+
     def test_escapes_names_notes_and_reasons(self, tmp_path):
         evil = '<script>alert("&")</script>'
         runs = [a_run(evil, note=evil), a_run("$x^2_{", 300)]
@@ -198,7 +224,11 @@ class TestThePage:
         folder = write(tmp_path / "results", comparison=document)
         assert main([str(folder)]) == 0
         text = (folder / "report.html").read_text(encoding="utf-8")
-        assert "<script" not in text and text.count("&lt;script&gt;alert(&quot;&amp;&quot;)") >= 8 and "$x^2_{" in text
+        assert (
+            text.count("<script") == 1
+            and text.count("&lt;script&gt;alert(&quot;&amp;&quot;)") >= 8
+            and "$x^2_{" in text
+        )
 
     def test_a_name_that_the_font_lacks_is_no_reason_to_complain(self, tmp_path):
         folder = write(tmp_path / "results", comparison=a_comparison([a_run("模型"), a_run("モデル", 258)]))
@@ -212,16 +242,46 @@ class TestThePage:
         assert "same time" not in alone and "Up to 4 runs went on at the same time" in crowded
 
 
+class TestThePageInABrowser:
+    def test_sorts_its_table_by_keyboard_with_blanks_last_and_scrolls_only_within_itself(self, tmp_path):
+        import drawings
+
+        document = a_comparison(MODELS)
+        document["table"] = [["model", "params"], ["a", "8,706"], ["b", ""], ["c", "258"], ["d", "400,000"]]
+        folder = write(tmp_path / "results", comparison=document)
+        assert main([str(folder)]) == 0
+        try:
+            browser = drawings.open_browser(tmp_path / "profile")
+        except RuntimeError as missing:
+            pytest.skip(str(missing))
+        try:
+            for width in (390, 1280, 1920):
+                screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
+                browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+                browser.get((folder / "report.html").as_uri())
+                assert browser.execute_script("return document.documentElement.scrollWidth;") <= width
+            orders = []
+            for _ in range(2):
+                button = browser.find_elements("css selector", "th button")[1]
+                button.send_keys("\ue007")  # Enter
+                names = browser.execute_script("return [...document.querySelectorAll('.sortable tbody th')]"
+                    ".map(th => th.textContent).join('');")  # fmt: skip
+                orders.append((names, button.find_element("xpath", "..").get_attribute("aria-sort")))
+            assert orders == [("cadb", "ascending"), ("dacb", "descending")]
+            assert browser.get_log("browser") == []
+        finally:
+            browser.quit()
+
+
 class TestFigures:
     """They come as figures of matplotlib, for a caller who shows or saves them."""
 
-    @pytest.mark.parametrize("theme", [style.LIGHT, style.DARK])
-    def test_show_themselves_in_notebooks_and_leave_the_settings_as_they_were(self, theme):
+    def test_show_themselves_in_notebooks_and_leave_the_settings_as_they_were(self):
         import matplotlib
 
         before = dict(matplotlib.rcParams)
         for function in plots.DRAWN.values():
-            figure = function(Comparison(MODELS), theme)
+            figure = function(Comparison(MODELS))
             assert isinstance(figure, matplotlib.figure.Figure)
             check_picture(figure._repr_png_())
         assert dict(matplotlib.rcParams) == before
@@ -246,6 +306,33 @@ class TestFigures:
 
         assert "published" in labels("mnist") and "published" not in labels("fashion")
 
+    @pytest.mark.parametrize("seconds, least", [((0.5, 14), 4), ((2.0, 2.1), 3), ((3.0, 3000.0), 3), ((1.5, 6.0), 4)])
+    def test_training_times_can_be_read_off_their_axis(self, seconds, least):
+        runs = [a_run(f"m{i}", 300, train_seconds=s) for i, s in enumerate(seconds)]
+        axis = plots.accuracy_over(Comparison(runs), "train_seconds").axes[0].xaxis
+        low, high = axis.get_view_interval()
+        labels = [axis.get_major_formatter()(tick, 0) for tick in axis.get_majorticklocs() if low <= tick <= high]
+        assert least <= len(labels) == len(set(labels)) <= 12
+
+    def test_names_of_eighteen_models_cover_neither_one_another_nor_points_and_lines_lead_to_those_far_away(self):
+        runs = [a_run(f"lightweight_{i}", 20_000 + 300 * i, 0.97 + i % 5 / 500) for i in range(18)]
+        axes = plots.accuracy_over(Comparison(runs), "parameters").axes[0]
+        names = [text for text in axes.texts if text.get_text().startswith(("lightweight", "published"))]
+        boxes = [text.get_window_extent().extents for text in names]
+        assert len(names) == 19
+        assert not any(style.overlap(a, b) > 1 for i, a in enumerate(boxes) for b in boxes[:i])
+        points = [axes.transData.transform(text.xy) for text in names]
+        inside = [(x, y) for x, y in points for b in boxes if b[0] < x < b[2] and b[1] < y < b[3]]
+        leaders = sum(text.get_text() == "" for text in axes.texts)
+        assert not inside and leaders == sum(text.xyann[1] != 0 for text in names) > 0
+
+    def test_learning_curves_have_a_panel_each_with_the_most_accurate_model_in_grey(self):
+        figure = plots.learning_curves(Comparison(MODELS))
+        panels = [axes for axes in figure.axes if axes.lines]
+        assert [axes.get_title(loc="left") for axes in panels] == ["tiny", "efficient", "mlp"]
+        assert [axes.lines[0].get_color() for axes in panels] == [style.MUTED] * 3
+        assert "efficient, the most accurate" in figure.get_suptitle()
+
     def test_mistakes_show_the_pixels_of_the_run(self):
         axes = plots.confusion(Comparison([a_run()])).axes[1]
         mosaic = axes.images[0].get_array()
@@ -269,7 +356,7 @@ class TestFigures:
     def test_perfect_and_hopeless_models_are_drawn(self):
         for accuracy in (0.0, 1.0):
             runs = [a_run(accuracy=accuracy, per_class_accuracy=[accuracy] * 10), a_run("tiny", 258, accuracy)]
-            assert all(style.png(figure) for f in plots.DRAWN.values() if (figure := f(Comparison(runs), style.LIGHT)))
+            assert all(style.png(figure) for f in plots.DRAWN.values() if (figure := f(Comparison(runs))))
 
 
 class TestSweep:
@@ -279,6 +366,9 @@ class TestSweep:
         assert [(x, round(1 - y, 4)) for x, y in axes.lines[0].get_xydata()] == [(0.001, 0.8), (0.1, 0.97)]
         assert [text.get_text() for text in axes.texts] == ["80.00", "97.00", "diverged"]
         assert axes.get_xlabel() == "lr" and axes.get_xscale() == "log"
+        assert (
+            axes.get_title(loc="left") == "mlp_small, trained on mnist: mean of 2 seeds, on the hold-out of 100 images"
+        )
         assert axes.get_xlim()[0] < 0.001 and axes.get_xlim()[1] > 9
 
     def test_of_a_thousand_points_stays_a_picture(self):
@@ -290,7 +380,7 @@ class TestSweep:
     @pytest.mark.parametrize("value", [[None], [0.95], [1.0], [0.9871, 0.9873], [0.5, None]])
     def test_of_any_values_is_drawn(self, value):
         document = a_sweep(["fade"], [(i / 2,) for i in range(len(value))], value)
-        check_picture(style.png(sweep_plots.sweep(Sweep("m", ["fade"], document["runs"], []), style.DARK)))
+        check_picture(style.png(sweep_plots.sweep(Sweep("m", ["fade"], document["runs"], []))))
 
     @pytest.mark.parametrize(
         "keys, points, shape, labels",
@@ -336,12 +426,12 @@ class TestPartialResults:
     def test_runs_that_measured_nothing_give_a_page_without_broken_pictures(self, tmp_path):
         folder = write(tmp_path / "results", comparison=a_comparison([a_run(accuracy=None, curve=[])]))
         assert main([str(folder)]) == 0
-        assert "<img" not in (folder / "report.html").read_text(encoding="utf-8") and not list(folder.glob("*.png"))
+        assert "<svg" not in (folder / "report.html").read_text(encoding="utf-8") and not list(folder.glob("*.png"))
 
     def test_plots_of_an_earlier_comparison_do_not_stay_beside_a_new_one(self, tmp_path):
         folder = write(tmp_path / "results", comparison=a_comparison(MODELS))
         (folder / "mine.png").write_bytes(b"mine")
-        assert main([str(folder)]) == 0 and len(list(folder.glob("*.png"))) == 7
+        assert main([str(folder)]) == 0 and len(list(folder.glob("*.png"))) == 8
         write(folder, comparison=a_comparison([a_run()]))
         assert main([str(folder)]) == 0
         assert {path.stem for path in folder.glob("*.png")} == {
