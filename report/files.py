@@ -78,7 +78,7 @@ def is_table(value: Any) -> bool:
     return rows and all(len(row) == len(value[0]) for row in value)
 
 
-MEASURED = or_none(lambda value: is_number(value, 0))
+MEASURED = or_none(lambda value: is_number(value, 0, 1e15))  # an axis has room for no more
 RUN = {
     "model": is_text, "dataset": is_text, "scored_on": is_text, "seed": is_count, "device": is_text,
     "threads": is_count, "jobs": is_count, "parameters": is_count, "train_images": is_count, "test_images": is_count,
@@ -133,7 +133,8 @@ def read_json(path: Path) -> Any:
     try:
         if not path.is_file():
             raise ReportError(f"{path} is not a regular file", MACHINE_ERROR)
-        return json.loads(path.read_bytes(), parse_constant=refuse)
+        document = json.loads(path.read_bytes(), parse_constant=refuse)
+        return json.loads(json.dumps(document, ensure_ascii=False).encode(errors="replace"))  # names that are no UTF-8
     except OSError as error:
         raise ReportError(f"cannot read {path}: {error.strerror or error}", MACHINE_ERROR) from error
     except (ValueError, RecursionError) as error:

@@ -423,6 +423,11 @@ class TestPartialResults:
         assert main([str(folder)]) == 0
         assert {path.name for path in folder.iterdir()} == {"old.json", "sweep.json", "sweep.png", "report.html"}
 
+    def test_a_name_that_is_no_utf_8_is_drawn(self, tmp_path):
+        folder = write(tmp_path / "results", comparison=a_comparison([a_run("m/\udcf0\udc9f.py")]))
+        assert main([str(folder)]) == 0
+        assert "m/??.py" in (folder / "report.html").read_text(encoding="utf-8")
+
     def test_runs_that_measured_nothing_give_a_page_without_broken_pictures(self, tmp_path):
         folder = write(tmp_path / "results", comparison=a_comparison([a_run(accuracy=None, curve=[])]))
         assert main([str(folder)]) == 0
@@ -465,6 +470,7 @@ class TestFilesThatCannotBeUsed:
             ("comparison", {**GOOD, "runs": [a_run(test_accuracy=98.0)]}, "run 1: 'test_accuracy' is not"),
             ("comparison", {**GOOD, "runs": [{**a_run(), "parameters": "8706"}]}, "'parameters' is not"),
             ("comparison", {**GOOD, "runs": [a_run(parameters=10**40)]}, "'parameters' is not"),
+            ("comparison", {**GOOD, "runs": [a_run(train_seconds=1e308)]}, "'train_seconds' is not"),
             ("comparison", {**GOOD, "runs": [a_run(confusion=[[1, 2], [3, 4]])]}, "'confusion' is not"),
             ("comparison", {**GOOD, "runs": [a_run(confused=[MISTAKE])]}, "'confused' is not"),
             ("comparison", {**GOOD, "runs": [a_run(confused=[{**MISTAKE, "pixels": "AAAA"}])]}, "'confused' is not"),
