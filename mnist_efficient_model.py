@@ -1482,9 +1482,9 @@ def reachable(url: str, seconds: float = 4) -> bool:
     return answered.wait(seconds)
 
 
-def choose_dataset(data_dir: Path) -> str:
-    """What ``auto`` means: MNIST if it is on disk or can be downloaded now, else strokes."""
-    if not on_disk("mnist", data_dir):
+def choose_dataset(data_dir: Path, parts: Iterable[str] = ("train", "test")) -> str:
+    """What ``auto`` means: MNIST if these parts of it are on disk or can be downloaded now, else strokes."""
+    if not on_disk("mnist", data_dir, parts):
         try:
             if not reachable(MNIST_SERVER):
                 return "strokes"
@@ -1527,7 +1527,9 @@ def load_dataset(
     for wanted, known in ((name, ("auto", *DATASETS)), (test_on or "mnist", tuple(DATASETS))):
         if wanted not in known:
             raise ChallengeError(f"unknown dataset {wanted!r}: choose from {', '.join(known)}", USAGE)
-    name = choose_dataset(data_dir) if name == "auto" else name
+    if name == "auto":
+        only_training = holdout or test_on not in (None, "mnist")
+        name = choose_dataset(data_dir, ("train",) if only_training else ("train", "test"))
     if holdout:
         (train,) = read_dataset(name, data_dir, "train")
         cut = len(train.labels) - holdout
