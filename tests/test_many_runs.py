@@ -11,6 +11,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from conftest import write_small_fashion
 
 import mnist_efficient_model as challenge
@@ -138,3 +139,21 @@ def test_a_figure_that_was_not_measured_is_blank_everywhere():
     header, row = challenge.table([run])
     assert row == ["m", "5", "", "1.0", "", "", "", "ok", "NO", "NO"] and len(header) == len(row)
     assert next(csv.DictReader(io.StringIO(challenge.to_csv([run], {}))))["test_accuracy"] == ""
+
+
+COSTS = (
+    "jobs train_seconds latency_ms latency_p95_ms throughput peak_memory_mb accuracy_per_second training_joules checkpoint"
+).split()
+
+
+class TestJobs:
+    def test_change_no_figure_but_times_and_memory(self, command, fashion_dir, tmp_path):
+        def runs(jobs: int) -> tuple[list[dict], dict]:
+            places = ("--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / str(jobs))
+            _, out, _ = command(*places, "--seeds", 3, "--batch-size", 32, "--jobs", jobs, "--json")
+            kept = [{k: v for k, v in run.items() if k not in COSTS} for run in json.loads(out)["runs"]]
+            return kept, challenge.load_checkpoint(tmp_path / str(jobs) / "efficient.pth")[0].state_dict()
+
+        (one, weights), (two, again) = runs(1), runs(2)
+        assert len(one) == 3 and one == two
+        assert all(torch.equal(weights[key], again[key]) for key in weights)
