@@ -142,7 +142,8 @@ def test_a_figure_that_was_not_measured_is_blank_everywhere():
 
 
 COSTS = (
-    "jobs train_seconds latency_ms latency_p95_ms throughput peak_memory_mb accuracy_per_second training_joules checkpoint"
+    "jobs train_seconds latency_ms latency_p95_ms throughput peak_memory_mb accuracy_per_second training_joules "
+    "checkpoint"
 ).split()
 
 
