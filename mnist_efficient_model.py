@@ -6,7 +6,7 @@
 """The efficient-MNIST challenge: fewer than 25,000 parameters, at least 95 % accuracy, exactly one augmented epoch.
 
 `efficient` has 8,706 parameters and classifies 98.98 % of MNIST's test images rightly (mean of 20 seeds, min 98.85, max
-99.11; all pass) after an epoch of 2.9 s (median of 12) on two cores of an AMD EPYC (Zen 5), PyTorch 2.14.1, no GPU.
+99.11; all pass). Its epoch takes 2.9 s (median of 12) on two cores of an AMD EPYC (Zen 5), PyTorch 2.14.1, no GPU.
 
     python mnist_efficient_model.py                    train it, check the limits, save the checkpoint
     python mnist_efficient_model.py --seeds 20         twenty runs: mean, min, max, and how many passed
