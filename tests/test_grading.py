@@ -754,6 +754,7 @@ class TestTheAccuracy:
         found = json.loads((tmp_path / "grades" / "students" / f"{name}.json").read_text())
         main = path if path.is_file() else path / "src" / "model.py"
         monkeypatch.syspath_prepend(str(path))
+        monkeypatch.chdir(tmp_path)  # a script may make a folder of its own
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
