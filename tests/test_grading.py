@@ -755,6 +755,7 @@ class TestTheAccuracy:
         main = path if path.is_file() else path / "src" / "model.py"
         monkeypatch.syspath_prepend(str(path))
         monkeypatch.chdir(tmp_path)  # a script may make a folder of its own
+        monkeypatch.delitem(sys.modules, "data", raising=False)  # one imports its own module of that name
         threads = torch.get_num_threads()
         torch.set_num_threads(1)
         try:
