@@ -2091,9 +2091,14 @@ def run_tasks(
             process.join()
 
 
+def allowed_cores() -> int:
+    """Cores on which this process may run."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def usable_cores() -> int:
     """Cores that this process may use: its affinity, and the CPU quota of its cgroup, as containers have it."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = allowed_cores()
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         cores = min(cores, max(1, int(quota) // int(period)))  # ValueError where the quota is "max": none
@@ -2130,8 +2135,7 @@ def choose_threads(others: float) -> int:
     OpenMP's threads wait for each other by spinning, so that one thread too many costs far more than one too few: with
     another run on the same two cores, two threads took eight times as long as one.
     """
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(torch.get_num_threads(), usable_cores(), round(cores - others)))
+    return max(1, min(torch.get_num_threads(), usable_cores(), round(allowed_cores() - others)))
 
 
 @dataclass
