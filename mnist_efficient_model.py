@@ -229,7 +229,9 @@ class ChannelsLast(nn.Module):
         return images.reshape(n, height, width, 1).permute(0, 3, 1, 2)  # (N, 1, H, W), the channel fastest
 
 
-def conv_block(inputs: int, outputs: int, padding: int = 1) -> list[nn.Module]:
+def conv_block(
+    inputs: int, outputs: int, padding: int = 1, pool: bool = True, activation: nn.Module | None = None
+) -> list[nn.Module]:
     """3x3 convolution, 2x2 max-pooling, BatchNorm, ReLU: (N, inputs, H, W) -> (N, outputs, H/2, W/2) if padded.
 
     Pooling first leaves BatchNorm and ReLU a quarter of the work, and one epoch reached more with it. The convolution
@@ -237,9 +239,9 @@ def conv_block(inputs: int, outputs: int, padding: int = 1) -> list[nn.Module]:
     """
     return [
         nn.Conv2d(inputs, outputs, 3, padding=padding, bias=False),
-        nn.MaxPool2d(2),
+        *([nn.MaxPool2d(2)] if pool else []),
         nn.BatchNorm2d(outputs),
-        nn.ReLU(inplace=True),
+        activation or nn.ReLU(inplace=True),
     ]
 
 
@@ -765,7 +767,7 @@ class SGD(Optimizer):
 
 
 class Muon(Optimizer):
-    """Convolutions that mix channels take orthogonal steps, all other parameters those of AdamW at a quarter of the rate.
+    """Orthogonal steps for convolutions that mix channels; AdamW at a quarter of the rate for all other parameters.
 
     A step is the momentum (0.95, Nesterov) with all its singular values set to about one by five iterations of
     Newton and Schulz. Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
@@ -828,17 +830,13 @@ def paired_convolutions(first: int, second: int) -> nn.Module:
     The outermost pixels are left out, and the first convolution is unpadded: so every side halves without a remainder.
     """
 
-    def convolution(inputs: int, outputs: int, padding: int = 1, pool: bool = False) -> list[nn.Module]:
-        halving = [nn.MaxPool2d(2)] if pool else []
-        return [nn.Conv2d(inputs, outputs, 3, padding=padding, bias=False), *halving, nn.BatchNorm2d(outputs), nn.SiLU()]
-
     return nn.Sequential(
         nn.ZeroPad2d(-1),  # (N, 1, 26, 26)
         ChannelsLast(),
-        *convolution(1, first, padding=0, pool=True),  # (N, first, 12, 12)
-        *convolution(first, first),
-        *convolution(first, second, pool=True),  # (N, second, 6, 6)
-        *convolution(second, second),
+        *conv_block(1, first, padding=0, activation=nn.SiLU()),  # (N, first, 12, 12)
+        *conv_block(first, first, pool=False, activation=nn.SiLU()),
+        *conv_block(first, second, activation=nn.SiLU()),  # (N, second, 6, 6)
+        *conv_block(second, second, pool=False, activation=nn.SiLU()),
         depthwise(second, 6, filters=2),  # (N, 2 * second, 1, 1)
         nn.BatchNorm2d(2 * second),
         nn.Flatten(),
@@ -893,16 +891,16 @@ class SharedConvolution(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.register_buffer("edges", edge_filters(channels))
-        self.spatial, self.mix = depthwise(channels, 3, padding=1), nn.Conv2d(channels, channels, 1, bias=False)
+        self.mix, self.spatial = nn.Conv2d(channels, channels, 1, bias=False), depthwise(channels, 3, padding=1)
         self.norms = nn.ModuleList(BiasNorm(channels) for _ in range(4))
         self.last_norm, self.head = nn.BatchNorm2d(channels, affine=False), nn.Linear(channels, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
         stem, at_14, to_7, to_3 = self.norms
         maps = F.silu(F.max_pool2d(stem(F.conv2d(images, self.edges, padding=2)), 2))  # (N, C, 14, 14)
-        maps = F.silu(at_14(self.mix(self.spatial(maps))))
-        maps = F.silu(to_7(F.avg_pool2d(self.mix(self.spatial(maps)), 2)))  # (N, C, 7, 7)
-        maps = F.silu(to_3(F.avg_pool2d(self.mix(self.spatial(maps)), 2)))  # (N, C, 3, 3)
+        maps = F.silu(at_14(self.spatial(self.mix(maps))))
+        maps = F.silu(to_7(F.avg_pool2d(self.spatial(self.mix(maps)), 2)))  # (N, C, 7, 7)
+        maps = F.silu(to_3(F.avg_pool2d(self.spatial(self.mix(maps)), 2)))  # (N, C, 3, 3)
         pooled = F.conv2d(maps, self.spatial.weight, groups=len(self.edges))  # (N, C, 1, 1)
         return self.head(self.last_norm(pooled).flatten(1))
 
@@ -919,7 +917,7 @@ def tiny() -> nn.Module:
 
 for _channels in (8, 12, 16, 24):
     FRONTIER[f"tiny_{_channels}"] = MODELS["tiny"]._replace(build=partial(SharedConvolution, _channels))
-for _widths in ((6, 8), (8, 12), (12, 16), (16, 24), (24, 32)):
+for _widths in ((6, 8), (8, 12), (12, 16), (16, 22), (24, 30)):
     _name = "accurate_{}_{}".format(*_widths)
     FRONTIER[_name] = MODELS["accurate"]._replace(build=partial(paired_convolutions, *_widths))
 

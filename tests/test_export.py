@@ -550,7 +550,7 @@ class TestThePagesText:
         for fact in ("8,706", accuracy, "strokes", "<dt>Seed</dt><dd>1</dd>"):
             assert fact in text
         assert "function conv2d" in text and "function mixture" not in text and "function erf" not in text
-        assert '["3×3 convolution", x => conv2d(x, weights["3.weight"], null,' in text
+        assert '["3×3 convolution", x => conv2d(x, weights["2.weight"], null,' in text
 
 
 # --- In Chromium ------------------------------------------------------------------------------------------------------
@@ -692,7 +692,7 @@ class TestThePageInABrowser:
         assert np.abs(centre - 14).max() <= 0.6
         assert len(np.unique(pixels)) > 10, "its edges are grey"
 
-    def test_shows_what_the_network_sees_after_its_own_crop_and_resize(self, page, trained):
+    def test_shows_what_the_network_sees_after_its_own_resize(self, page, trained):
         drawings.draw(page, shape("3", "round"))
         drawn = torch.from_numpy(network_input(page))[None]
         first = [module for module in trained[1] if isinstance(module, (nn.ZeroPad2d, nn.Upsample))]
@@ -747,8 +747,8 @@ class TestThePageInABrowser:
         )
         assert len(probabilities) == 10 and sum(probabilities) == pytest.approx(100, abs=0.5)
         captions = page.execute_script("return [...document.querySelectorAll('figcaption')].map(c => c.textContent);")
-        assert captions[:2] == ["crop 1 × 22 × 22", "resize 1 × 18 × 18"]
-        assert captions[-1] == "linear 10" and len(captions) == 18
+        assert captions[:2] == ["resize 1 × 24 × 24", "3×3 convolution 8 × 24 × 24"]
+        assert captions[-1] == "linear 10" and len(captions) == 17
         inked = (
             "return figures.every(c => c.getContext('2d').getImageData(0, 0, c.width, c.height).data.some(v => v > 99))"
         )

@@ -119,7 +119,7 @@ class TestCounting:
 
     def test_macs_are_those_of_the_arithmetic(self):
         assert challenge.count_macs(challenge.build_model("mlp"), IMAGE) == 784 * 512 + 512 * 10
-        convolutions = 16**2 * 9 * 8 + 8**2 * 9 * 8 * 16 + 4**2 * 9 * 16 * 32
+        convolutions = 24**2 * 9 * 8 + 12**2 * 9 * 8 * 16 + 4**2 * 9 * 16 * 32
         assert challenge.count_macs(challenge.build_model("efficient"), IMAGE) == convolutions + 32 * 64 + 64 * 10
 
     LAYERS = {  # noqa: RUF012
