@@ -2,7 +2,9 @@
 
     python -m grading SUBMISSIONS              one file or folder per student -> grades/grades.csv, report.html, ...
     python -m grading path/model.py            one submission
+    python -m grading SUBMISSIONS --roster R.csv      also canvas.csv and moodle.csv
     python -m grading --gradescope OUT.zip     the autograder to upload to Gradescope
+    python -m grading --classroom50 FOLDER     the autograder to commit for Classroom 50
 
 This process imports nothing of a submission and runs no operator of it. See docs/grading.md.
 """
@@ -31,7 +33,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mnist_efficient_model as challenge
-from grading import gradebook, platforms, rubric
+from grading import classroom50, feedback, gradebook, platforms, rosters, rubric, sheets
 from grading.grades import Grade, Settings
 from grading.judge import Grader
 from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost
@@ -192,7 +194,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="seconds for each child (default: 300)",
     )
     add("--memory", type=argument(int, 1), default=2048, metavar="MB", help="memory for each child (default: 2048)")
+    add("--roster", type=Path, metavar="FILE.csv", help="the class: writes canvas.csv and moodle.csv, see the docs")
+    add("--assignment", default="MNIST challenge", metavar="NAME", help="its name there (default: MNIST challenge)")
+    add("--late-per-day", type=argument(float, 0, 100), default=0.0, metavar="P", help="percent of all points that a "
+        "day late costs; days are from Gradescope, or late_days in the roster (default: 0)")  # fmt: skip
     add("--gradescope", type=Path, metavar="OUT.zip", help="write the autograder with these settings, grade nothing")
+    add("--classroom50", type=Path, metavar="FOLDER", help="write Classroom 50's autograder, likewise")
     add("--version", action="version", version=f"%(prog)s {challenge.__version__}")
     return parser.parse_args(argv)
 
@@ -212,15 +219,19 @@ def command(arguments: argparse.Namespace) -> int:
         platforms.write_autograder(arguments.gradescope, arguments)
         print(f"wrote {arguments.gradescope}: upload it to Gradescope, with a container of 3 GB and 2 CPUs or more")
         return OK
+    if arguments.classroom50:
+        classroom50.write_bundle(arguments.classroom50, arguments)
+        print(f"wrote {arguments.classroom50}: commit it as CLASSROOM/autograders/ASSIGNMENT/ of classroom50")
+        return OK
     if arguments.submissions is None:
         raise ChallengeError("which submissions? give a folder, or one file (see --help)", USAGE)
     if fcntl is None or resource is None:
         raise ChallengeError("grading needs Linux or macOS; on Windows run it in WSL or a container", MACHINE_ERROR)
     limits = Limits(arguments.max_parameters, arguments.min_accuracy)
-    criteria = rubric.read_rubric(arguments.rubric, limits)
+    criteria, roster = read_rules(arguments, limits)
     out, data_dir = arguments.out, Path(arguments.data_dir or challenge.default_data_dir())
-    alone = arguments.submissions == platforms.AUTOGRADER / "submission"
-    submissions = find_submissions(arguments.submissions, [out, data_dir], alone)
+    alone = platforms.is_one_submission(arguments.submissions)
+    submissions = find_submissions(arguments.submissions, [out, data_dir, arguments.roster or out], alone)
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     data = challenge.load_dataset(arguments.dataset, arguments.data_dir)
     settings = Settings(limits, data.name, seeds, arguments.model_name, arguments.timeout, arguments.memory << 20,
@@ -228,12 +239,40 @@ def command(arguments: argparse.Namespace) -> int:
     challenge.check_results_dir(out)  # told before the grading, not after it
     with work_folder() as work:
         grader = Grader(data, settings, [arguments.submissions, out, data_dir, Path(ROOT, "data")], work)
-        grades = Class(grader, submissions, out, criteria).grade_all(arguments.jobs, work)
-    platforms.write_exports(out, [rubric.score(grade, criteria) for grade in grades], time.monotonic() - start)
+        everybody = Class(grader, submissions, out, criteria)
+        grades = everybody.grade_all(arguments.jobs, work)
+    if roster:
+        write_sheets(out, roster, [rubric.score(grade, criteria) for grade in everybody.grades.values()], arguments)
+    platforms.write_exports([rubric.score(grade, criteria) for grade in grades], limits, time.monotonic() - start)
     counts = {status: sum(g.status == status for g in grades) for status in sorted({g.status for g in grades})}
     listed = ", ".join(f"{n:,} {status}" for status, n in counts.items())
-    print(f"{len(grades):,} graded: {listed}; see {out}")
+    print(f"{len(grades):,} graded: {listed}; see {'release-body.md' if classroom50.checkout() else out}")
     return OK
+
+
+def read_rules(arguments: argparse.Namespace, limits: Limits) -> tuple[rubric.Rubric, rosters.Roster | None]:
+    """The rubric, with what late work costs, and the roster; raises ChallengeError."""
+    criteria = rubric.Rubric(rubric.read_rubric(arguments.rubric, limits), arguments.late_per_day)
+    roster = rosters.read_roster(arguments.roster) if arguments.roster else None
+    if arguments.late_per_day and platforms.AUTOGRADER.is_dir():
+        days = platforms.days_late()
+        criteria.days_late = lambda _: days
+    elif arguments.late_per_day:
+        if not roster or not roster.has("late_days"):
+            raise ChallengeError("--late-per-day needs a --roster with a column late_days", USAGE)
+        criteria.days_late = roster.days_late
+    return criteria, roster
+
+
+def write_sheets(
+    out: Path, roster: rosters.Roster, scored: Sequence[rubric.Scored], arguments: argparse.Namespace
+) -> None:
+    """canvas.csv and moodle.csv, and a word on stderr about who is in only one of roster and class."""
+    limits = Limits(arguments.max_parameters, arguments.min_accuracy)
+    found = sheets.fill_in(roster, scored, arguments.assignment, lambda one: feedback.to_text(one, limits))
+    challenge.write_files({out / name: text for name, text in found.files.items()})
+    for note in found.notes:
+        tell(note)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

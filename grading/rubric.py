@@ -1,7 +1,9 @@
-"""Points from a verdict: a list of criteria, each of one measure."""
+"""Points from a verdict: a list of criteria, each of one measure, and what late work costs."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,8 +81,24 @@ def check_criterion(criterion: Criterion) -> None:
         raise ValueError(f"{criterion.name}: needs full and zero, and not the same")
 
 
+class Rubric(list[Criterion]):
+    """Criteria, with what a day late costs, in percent of all points, and how many days late a student is."""
+
+    def __init__(
+        self, criteria: Iterable[Criterion], late_per_day: float = 0.0, days_late: Callable[[str], int] = lambda _: 0
+    ) -> None:
+        super().__init__(criteria)
+        self.late_per_day, self.days_late = late_per_day, days_late
+
+
 def score(grade: Grade, rubric: list[Criterion]) -> Scored:
-    return Scored(grade, [(criterion, points(criterion, grade)) for criterion in rubric])
+    """The points of each criterion; late work loses some on a line of its own, and never more than it has."""
+    scored = Scored(grade, [(criterion, points(criterion, grade)) for criterion in rubric])
+    if isinstance(rubric, Rubric) and scored.score and (days := rubric.days_late(grade.student)):
+        lost = math.ceil(round(scored.max_score * rubric.late_per_day * days / 10, 6)) / 10
+        late = Criterion(f"Late by {days} day{'' if days == 1 else 's'}", "late", 0)
+        scored.parts.append((late, -min(lost, scored.score)))
+    return scored
 
 
 def points(criterion: Criterion, grade: Grade) -> float | None:
