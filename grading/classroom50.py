@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from grading import feedback
+from grading.autograder import NEEDED
 from grading.bundle import RUBRIC, bundle_files
 from grading.rubric import Scored
 from grading.sandbox.isolation import ROOT
@@ -26,7 +27,7 @@ BUNDLE_BYTES = 10 << 20  # more is refused by the runner
 
 def checkout() -> Path | None:
     """The student's checkout, under Classroom 50; else None."""
-    return Path.cwd() if os.environ.get("CLASSROOM50_BUNDLE_DIR") else None
+    return Path.cwd() if all(os.environ.get(name) for name in ("CLASSROOM50_BUNDLE_DIR", *NEEDED)) else None
 
 
 def write_bundle(folder: Path, arguments: argparse.Namespace) -> None:

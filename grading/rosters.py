@@ -72,8 +72,9 @@ class Roster:
             return self.index["identifier"].get(moodle[2])
         if canvas and (found := self.index.get("id", {}).get(canvas[1])) is not None:
             return found
-        name = folded(moodle[1] if moodle else student)
-        hits = (self.index.get(column, {}).get(name) for column in (("student",) if "student" in self.index else KEYS))
+        names = [folded(name) for name in ((student, moodle[1]) if moodle else (student,))]
+        columns = ("student",) if "student" in self.index else KEYS
+        hits = (self.index.get(column, {}).get(name) for name in names for column in columns)
         return next((hit for hit in hits if hit is not None), None)
 
     def days_late(self, student: str) -> int:

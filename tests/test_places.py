@@ -250,6 +250,11 @@ class TestARoster:
             None,
         ]
 
+    def test_finds_moodles_downloads_without_its_worksheet(self, roster):
+        download = "Åse A_123_assignsubmission_file_"
+        assert roster(["name"], ["Bob"], ["åse a"]).row_of(download) == 1
+        assert roster(["student"], [download]).row_of(download) == 0
+
     def test_takes_no_name_that_two_students_have(self, roster):
         assert roster(["name"], ["Eve"], ["Eve"]).row_of("eve") is None
 
