@@ -30,7 +30,7 @@ def main() -> None:
             shutil.rmtree(path)
         else:
             path.unlink(missing_ok=True)
-    if any(importlib.util.find_spec(name) is None for name in ("numpy", "torch")):
+    if any(importlib.util.find_spec(name) is None for name in ("numpy", "torch", "torchvision")):
         install()
     os.environ["CLASSROOM50_BUNDLE_DIR"] = str(HERE)  # tells the grader what to write
     options = json.loads((HERE / "options.json").read_text(encoding="utf-8"))

@@ -23,7 +23,7 @@ COLUMNS = {  # a header, in lower case -> what it holds
     "identifier": "identifier", "late_days": "late_days", "late days": "late_days",
 }  # fmt: skip
 KEYS = ("login", "id", "sis", "email", "name")  # where a submission's name is looked for without a column "student"
-CANVAS_DOWNLOAD = re.compile(r"\w+?_(?:LATE_)?(\d+)_\d+_")  # name_[LATE_]user_file_model.py (lib/content_zipper.rb)
+CANVAS_DOWNLOAD = re.compile(r"\w+?_(\d+)_\d+_")  # name_user_file_model.py, or name_LATE_... (lib/content_zipper.rb)
 MOODLE_DOWNLOAD = re.compile(r"(.*)_(\d+)_assignsubmission_")  # Full Name_participant_assignsubmission_file_
 
 
