@@ -33,7 +33,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mnist_efficient_model as challenge
-from grading import classroom50, feedback, gradebook, platforms, rosters, rubric, sheets
+from grading import classroom50, gradebook, platforms, rubric
 from grading.grades import Grade, Settings
 from grading.judge import Grader
 from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost
@@ -228,7 +228,7 @@ def command(arguments: argparse.Namespace) -> int:
     if fcntl is None or resource is None:
         raise ChallengeError("grading needs Linux or macOS; on Windows run it in WSL or a container", MACHINE_ERROR)
     limits = Limits(arguments.max_parameters, arguments.min_accuracy)
-    criteria, roster = read_rules(arguments, limits)
+    criteria, roster = platforms.read_rules(arguments, limits)
     out, data_dir = arguments.out, Path(arguments.data_dir or challenge.default_data_dir())
     alone = platforms.is_one_submission(arguments.submissions)
     submissions = find_submissions(arguments.submissions, [out, data_dir, arguments.roster or out], alone)
@@ -242,37 +242,14 @@ def command(arguments: argparse.Namespace) -> int:
         everybody = Class(grader, submissions, out, criteria)
         grades = everybody.grade_all(arguments.jobs, work)
     if roster:
-        write_sheets(out, roster, [rubric.score(grade, criteria) for grade in everybody.grades.values()], arguments)
+        scored = [rubric.score(grade, criteria) for grade in everybody.grades.values()]
+        for note in platforms.write_sheets(out, roster, scored, arguments.assignment, limits):
+            tell(note)
     platforms.write_exports([rubric.score(grade, criteria) for grade in grades], limits, time.monotonic() - start)
     counts = {status: sum(g.status == status for g in grades) for status in sorted({g.status for g in grades})}
     listed = ", ".join(f"{n:,} {status}" for status, n in counts.items())
     print(f"{len(grades):,} graded: {listed}; see {'release-body.md' if classroom50.checkout() else out}")
     return OK
-
-
-def read_rules(arguments: argparse.Namespace, limits: Limits) -> tuple[rubric.Rubric, rosters.Roster | None]:
-    """The rubric, with what late work costs, and the roster; raises ChallengeError."""
-    criteria = rubric.Rubric(rubric.read_rubric(arguments.rubric, limits), arguments.late_per_day)
-    roster = rosters.read_roster(arguments.roster) if arguments.roster else None
-    if arguments.late_per_day and platforms.AUTOGRADER.is_dir():
-        days = platforms.days_late()
-        criteria.days_late = lambda _: days
-    elif arguments.late_per_day:
-        if not roster or not roster.has("late_days"):
-            raise ChallengeError("--late-per-day needs a --roster with a column late_days", USAGE)
-        criteria.days_late = roster.days_late
-    return criteria, roster
-
-
-def write_sheets(
-    out: Path, roster: rosters.Roster, scored: Sequence[rubric.Scored], arguments: argparse.Namespace
-) -> None:
-    """canvas.csv and moodle.csv, and a word on stderr about who is in only one of roster and class."""
-    limits = Limits(arguments.max_parameters, arguments.min_accuracy)
-    found = sheets.fill_in(roster, scored, arguments.assignment, lambda one: feedback.to_text(one, limits))
-    challenge.write_files({out / name: text for name, text in found.files.items()})
-    for note in found.notes:
-        tell(note)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -18,10 +18,33 @@ from typing import Any
 from grading import classroom50, feedback
 from grading.bundle import RUBRIC, bundle_files
 from grading.gradebook import cell
-from grading.rubric import Scored
-from mnist_efficient_model import MACHINE_ERROR, ChallengeError, Limits, write_file
+from grading.rosters import Roster, read_roster
+from grading.rubric import Rubric, Scored, read_rubric
+from grading.sheets import fill_in
+from mnist_efficient_model import MACHINE_ERROR, USAGE, ChallengeError, Limits, write_file, write_files
 
 AUTOGRADER = Path("/autograder")  # Gradescope's folder
+
+
+def read_rules(arguments: argparse.Namespace, limits: Limits) -> tuple[Rubric, Roster | None]:
+    """The rubric, with what late work costs, and the roster; raises ChallengeError."""
+    rubric = Rubric(read_rubric(arguments.rubric, limits), arguments.late_per_day)
+    roster = read_roster(arguments.roster) if arguments.roster else None
+    if arguments.late_per_day and AUTOGRADER.is_dir():
+        days = days_late()
+        rubric.days_late = lambda _: days
+    elif arguments.late_per_day:
+        if not roster or not roster.has("late_days"):
+            raise ChallengeError("--late-per-day needs a --roster with a column late_days", USAGE)
+        rubric.days_late = roster.days_late
+    return rubric, roster
+
+
+def write_sheets(out: Path, roster: Roster, gradebook: Sequence[Scored], assignment: str, limits: Limits) -> list[str]:
+    """Write canvas.csv and moodle.csv; returns lines on who is in only one of roster and gradebook."""
+    sheets = fill_in(roster, gradebook, assignment, lambda scored: feedback.to_text(scored, limits))
+    write_files({out / name: text for name, text in sheets.files.items()})
+    return sheets.notes
 
 
 def write_exports(gradebook: Sequence[Scored], limits: Limits, seconds: float) -> None:
