@@ -17,6 +17,7 @@ from typing import Any
 
 from grading import classroom50, feedback
 from grading.bundle import RUBRIC, bundle_files
+from grading.feedback import plain
 from grading.gradebook import cell
 from grading.rosters import Roster, read_roster
 from grading.rubric import Rubric, Scored, read_rubric
@@ -133,12 +134,6 @@ def to_summary(gradebook: Sequence[Scored]) -> str:
             lines += ["", f"<details><summary>What it printed</summary><pre>{log}</pre></details>"]
         lines.append("")
     return "\n".join(lines)
-
-
-def plain(value: Any) -> str:
-    """Text on one line that Markdown shows as it is."""
-    text = html.escape(" ".join(str(value).split()))
-    return "".join(f"&#{ord(c)};" if c in r"\`*_{}[]|~!@" else c for c in text)
 
 
 # --- Gradescope's autograder ------------------------------------------------------------------------------------------
