@@ -114,7 +114,8 @@ def write_autograder(path: Path, arguments: argparse.Namespace) -> None:
     requirements = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
     kept = [line for line in requirements if not line.startswith(("pytest", "ruff"))]
     files = {"setup.sh": SETUP.format(dataset=arguments.dataset), "requirements.txt": "\n".join(kept) + "\n"}
-    code = [root / "mnist_efficient_model.py", *(root / "data").glob("*.py"), *(root / "grading").rglob("*.py")]
+    room = [path for path in (root / "grading").rglob("*.*") if path.suffix in (".py", ".css", ".js")]
+    code = [root / "mnist_efficient_model.py", *(root / "data").glob("*.py"), *room]
     for file in sorted(code):
         files[str(file.relative_to(root))] = file.read_text(encoding="utf-8")
     if arguments.rubric:
