@@ -86,6 +86,7 @@ class Grade:
     accuracy_min: float | None = None
     accuracy_max: float | None = None
     accuracy_interval: tuple[float, float] | None = None  # of the median, 95 %, Wilson
+    test_images: int | None = None
     train_seconds: float | None = None  # median
     runs: list[Run] = field(default_factory=list)
     isolation: list[str] = field(default_factory=list)  # what the kernel granted

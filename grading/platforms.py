@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from grading.feedback import plain
 from grading.gradebook import cell
 from grading.rubric import Scored, read_rubric
 from grading.sandbox.isolation import ROOT
@@ -81,12 +82,6 @@ def to_summary(gradebook: Sequence[Scored]) -> str:
             lines += ["", f"<details><summary>What it printed</summary><pre>{log}</pre></details>"]
         lines.append("")
     return "\n".join(lines)
-
-
-def plain(value: Any) -> str:
-    """Text on one line that Markdown shows as it is."""
-    text = html.escape(" ".join(str(value).split()))
-    return "".join(f"&#{ord(c)};" if c in r"\`*_{}[]|~!@" else c for c in text)
 
 
 # --- Gradescope's autograder ------------------------------------------------------------------------------------------

@@ -1,0 +1,314 @@
+"""What is handed back to a student: how far the model lies from each limit, what to do next, and both as text.
+
+One definition for the terminal, the student's page and what the platforms show. It speaks of one student's grade only.
+"""
+
+from __future__ import annotations
+
+import html
+import math
+import shlex
+import statistics
+from dataclasses import dataclass
+from typing import Any
+
+from grading.grades import Grade, Run
+from grading.rubric import SCORED, Scored
+from grading.sandbox.watch import safe_text
+from mnist_efficient_model import Limits, percent
+
+EVAL_GAP = 0.1  # accuracy in training minus accuracy when tested, from which on eval() is to blame: see diagnosis
+GUESSING = 0.2  # accuracy up to which a model has learned next to nothing; chance is 0.1
+
+
+# --- How far from the limits ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Margin:
+    """How far a model lies from one limit."""
+
+    what: str  # "parameters" or "accuracy"
+    measured: float  # parameters with the numbers in buffers; the median accuracy of the seeds, a fraction
+    limit: float
+    holds: bool
+    close: bool  # another grading could come out otherwise
+    sentence: str
+
+
+def margins(grade: Grade, limits: Limits) -> list[Margin]:
+    """One margin per limit that was measured: parameters as soon as they are counted, accuracy when all seeds ran."""
+    found = []
+    if grade.parameters is not None:
+        found.append(parameter_margin(grade, limits))
+    if grade.status in SCORED and grade.accuracy is not None:
+        found.append(accuracy_margin(grade, limits))
+    return found
+
+
+def parameter_margin(grade: Grade, limits: Limits) -> Margin:
+    total = grade.parameters + (grade.buffers or 0)
+    if not any(run.parameters for run in grade.runs) and grade.runs:  # too many to be read, so never counted
+        words = f"more than {grade.parameters:,} parameters: far above {limits.parameters:,}"
+        return Margin("parameters", total, limits.parameters, False, False, words)
+    words = f"{grade.parameters:,} parameters"
+    if grade.buffers:
+        words += f" and {grade.buffers:,} numbers in buffers and constants, {total:,} in all"
+    below = limits.parameters - total
+    if below > 0:
+        words += f": {below:,} below {limits.parameters:,}"
+    else:
+        words += f": {1 - below:,} too many to be under {limits.parameters:,}"
+    return Margin("parameters", total, limits.parameters, below > 0, False, words)
+
+
+def accuracy_margin(grade: Grade, limits: Limits) -> Margin:
+    distance = grade.accuracy - limits.accuracy
+    error = standard_error(grade, limits.accuracy)
+    holds, close = distance >= 0, error is not None and abs(distance) <= 2 * error
+    n = len(grade.runs)
+    spread = (
+        f"median of {n} seeds, {percent(grade.accuracy_min)} to {percent(grade.accuracy_max)}" if n > 1 else "1 seed"
+    )
+    points = (math.floor if holds else math.ceil)(1e4 * abs(distance) - (1e-6 if not holds else -1e-6)) / 100
+    words = f"accuracy {percent(grade.accuracy)} ({spread}): {points:.2f} points {'above' if holds else 'below'} "
+    words += percent(limits.accuracy)
+    if close:
+        words += f": close (two standard errors are {2e2 * error:.2f})"
+    return Margin("accuracy", grade.accuracy, limits.accuracy, holds, close, words)
+
+
+def standard_error(grade: Grade, limit: float) -> float | None:
+    """The standard error of the median accuracy, as a fraction; None where the number of test images is not known.
+
+    Two things would come out otherwise another time. Which images the test set happens to hold: binomial, with variance
+    p(1-p)/n for n images; all seeds answer for the same images, so more seeds do not make it smaller. And the training,
+    through the seed and the secret names of the classes: the variance s^2 of the k seeds' accuracies, over k, times pi/2
+    for a median instead of a mean (Kendall & Stuart, The Advanced Theory of Statistics I, 10.11). The sum is the law of
+    total variance (Miller 2024, "Adding error bars to evals", arXiv:2411.00640, section 3). s^2 holds a part of the
+    binomial variance already, so this is a little too large rather than too small. p is the limit, as in the
+    score test that Wilson's interval comes from: the question is whether a model *at* the limit would look like this one.
+    """
+    if not grade.test_images:
+        return None
+    variance = limit * (1 - limit) / grade.test_images
+    accuracies = [run.accuracy for run in grade.runs if run.accuracy is not None]
+    if len(accuracies) > 1:
+        variance += math.pi / 2 * statistics.variance(accuracies) / len(accuracies)
+    return math.sqrt(variance)
+
+
+# --- What to do next --------------------------------------------------------------------------------------------------
+
+
+def diagnosis(grade: Grade) -> str:
+    """What may be behind a low accuracy, or "" where the figures do not tell."""
+    middle = next((run for run in grade.runs if run.accuracy == grade.accuracy), Run(0))
+    if middle.diverged_at:
+        return f"the loss stopped being a number at step {middle.diverged_at:,}: set a smaller lr in RECIPE"
+    if middle.train_accuracy is not None and middle.train_accuracy - grade.accuracy > EVAL_GAP:
+        reached = f"it reached {percent(middle.train_accuracy)} in training, but not when tested: "
+        return reached + "mind what it does otherwise in eval(), and keep what it learns in nn.Parameter"
+    return ""
+
+
+def next_steps(grade: Grade, limits: Limits) -> list[str]:
+    """What to do next, the most useful first; one plain sentence or two each."""
+    if grade.status == "machine_error":
+        return ["Nothing: the grading machine failed, not your model. It will be graded again."]
+    if grade.status in SCORED:
+        steps = size_steps(grade, limits) + accuracy_steps(grade, limits) + alone_steps(grade)
+    else:
+        steps = trouble_steps(grade)
+    steps += doubt_steps(grade)
+    if grade.status == "passed" and not steps:
+        return ["Well done: every limit holds, with room to spare. There is nothing else to do."]
+    if grade.status != "passed":
+        steps.append(f"Check it again before you hand it in: {check_command(grade, limits)}")
+    return steps
+
+
+def size_steps(grade: Grade, limits: Limits) -> list[str]:
+    found = [margin for margin in margins(grade, limits) if margin.what == "parameters"]
+    if not found or found[0].holds:
+        return []
+    steps = [f"Take out at least {found[0].measured - limits.parameters + 1:,} parameters."]
+    steps.append(
+        "The usual cures: average over all positions (nn.AdaptiveAvgPool2d(1)) before the last linear layer instead of "
+        "flattening a whole map into a wide one, pool earlier, and use fewer channels: half of them in two layers that "
+        "follow each other is a quarter of the weights between them."
+    )
+    if grade.buffers and grade.buffers > grade.parameters:
+        steps.append("Most of it are buffers and constants: compute tables where they are used, or do without them.")
+    return steps
+
+
+def accuracy_steps(grade: Grade, limits: Limits) -> list[str]:
+    found = [margin for margin in margins(grade, limits) if margin.what == "accuracy"]
+    if not found:
+        return []
+    (margin,) = found
+    below = sum(run.accuracy is not None and run.accuracy < limits.accuracy for run in grade.runs)
+    if margin.holds:
+        if not margin.close:
+            return []
+        seeds = f" {below} of the {len(grade.runs)} seeds lie below it." if below else ""
+        return [
+            f"It passed, but close to the limit, and another grading may come out below.{seeds} For more margin: "
+            + improvements(grade, limits)
+        ]
+    diverged = [run.diverged_at for run in grade.runs if run.diverged_at]
+    if diverged:
+        return [
+            f"The loss stopped being a number at step {diverged[0]:,} in {len(diverged)} of {len(grade.runs)} runs: "
+            'set a smaller learning rate, a third of yours to begin with, as in RECIPE = {"lr": 0.003}, and put '
+            "BatchNorm before the activations."
+        ]
+    if cause := diagnosis(grade):
+        return [
+            f"{cause[0].upper()}{cause[1:]}. Call nothing like self.eval() or self.training = ... in the model; use "
+            "nn.BatchNorm2d and nn.Dropout as modules made in __init__, not functions with training=True."
+        ]
+    if grade.accuracy < GUESSING:
+        return [
+            "It learned next to nothing: check that layers are attributes (or in an nn.ModuleList), that nothing cuts "
+            "the gradient (detach, .data, argmax), and that forward returns logits; then try another lr in RECIPE."
+        ]
+    near = "You are close. " if margin.close else ""
+    return [f"{near}It learned too little in its one epoch: {improvements(grade, limits)}"]
+
+
+def improvements(grade: Grade, limits: Limits) -> str:
+    """What usually makes a small model more accurate within its one epoch."""
+    spare = limits.parameters - grade.parameters - (grade.buffers or 0)
+    words = "put BatchNorm after each convolution, take dropout out (one epoch cannot overfit), return logits without "
+    words += "softmax, and try lr and a smaller batch_size in RECIPE"
+    if spare > limits.parameters // 10:
+        words += f"; you may use {spare - 1:,} parameters more, best as convolutions"
+    return words + "."
+
+
+def alone_steps(grade: Grade) -> list[str]:
+    if not any(run.one_by_one for run in grade.runs):
+        return []
+    return [
+        "Its answers to an image depend on the other images of a batch, or on chance, so each was answered alone. In "
+        "eval mode BatchNorm must use its running statistics (not track_running_stats=False) and dropout must be off "
+        "(nn.Dropout, or F.dropout with training=self.training)."
+    ]
+
+
+DOUBT_CURES = (  # words of a doubt, and what removes it
+    ("bytes long when compressed", "Keep only the model in its file: take long tables, strings and data out."),
+    ("do not depend on the seed", "Start from random weights (torch.nn.init), not from fixed numbers."),
+    ("backward", "Build it of PyTorch's own operations, whose gradients PyTorch knows, without backward hooks."),
+    ("numbers in a tensor", "Replace if, while, float() and .item() on values of tensors by torch.where or clamp."),
+    ("torch.jit", "Hand in the nn.Module itself, without torch.jit."),
+    ("", "Make forward a fixed list of PyTorch operations on its input: nothing kept between calls, no random Python."),
+)
+
+
+def doubt_steps(grade: Grade) -> list[str]:
+    return [
+        f"Not verified: {doubt}. {next(cure for words, cure in DOUBT_CURES if words in doubt)}"
+        for doubt in grade.doubts
+    ]
+
+
+TROUBLE_CURES = {  # status: (words of the reason, what to do), the first whose words are there
+    "invalid": (
+        ("not verified, and only verified", ""),  # doubt_steps has it
+        ("which of these is the model", "Put the model into a file model.py at the top of the repository."),
+        ("there is no model.py", "Put the model into a file model.py at the top of what you hand in."),
+        ("notebook", "Copy the cell with the model's class into a file model.py, with its imports."),
+        ("which the grading machine does not have", "Take that import out, or move it to where only your plots need it."),
+        ('under if __name__ == "__main__":', "Importing the file must only define the model: move training, downloads and "
+         'prints under if __name__ == "__main__":'),
+        ("RECIPE", "RECIPE may hold batch_size, lr, optimizer, weight_decay and label_smoothing, as plain values."),
+        ("images give", "forward takes (N, 1, 28, 28) and must return (N, 10): one logit per class for each image."),
+        ("", "Mend the line that the reason names: an nn.Module that is built without arguments, takes (N, 1, 28, 28) "
+         "and returns (N, 10)."),
+    ),
+    "timeout": (
+        ("'import'", "Importing the file must only define the model: move training, downloads and loops under "
+         'if __name__ == "__main__":'),
+        ("", "Make it faster: fewer channels, pooling earlier, no Python loops over images or pixels in forward."),
+    ),
+    "out_of_memory": (("", "Make it smaller: fewer channels at full resolution, pooling earlier, a smaller batch_size."),),
+    "crashed": (("", "Its process died. Run it at home in a fresh Python process; leave out what is not PyTorch."),),
+    "rejected": (
+        ("link", "Hand in the file itself instead of a link."),
+        ("trained before", "A model must start untrained: take loaded weights and fixed tables out."),
+        ("memorised", "The model must read digits, not recognise stored images: take what it stores out."),
+        ("hand in the code only", "Hand in the code only, without data, environments and results."),
+        ("", "The reason names the rule that was broken. Take that out; if it happened by mistake, ask your teacher."),
+    ),
+}  # fmt: skip
+
+
+def trouble_steps(grade: Grade) -> list[str]:
+    """For a model that was not judged. The reason holds the line of code where there is one."""
+    cures = TROUBLE_CURES.get(grade.status, (("", "Read the reason."),))
+    cure = next(cure for words, cure in cures if words in grade.reason)
+    return [cure] if cure else []
+
+
+def check_command(grade: Grade, limits: Limits) -> str:
+    """The student's own check, under the rules of this grade."""
+    words, settings, default = ["python", "-m", "grading", "model.py"], grade.settings, Limits()
+    if limits.parameters != default.parameters:
+        words += ["--max-parameters", str(limits.parameters)]
+    if limits.accuracy != default.accuracy:
+        words += ["--min-accuracy", str(limits.accuracy)]
+    if settings.get("dataset", "mnist") != "mnist":
+        words += ["--dataset", str(settings["dataset"])]
+    if settings.get("model_name"):
+        words += ["--model-name", str(settings["model_name"])]
+    if settings.get("verified_only"):
+        words += ["--verified-only"]
+    return shlex.join(words)
+
+
+# --- As text ----------------------------------------------------------------------------------------------------------
+
+
+def verdict_line(scored: Scored) -> str:
+    """``passed, 100 of 100 points``; without points where there are none."""
+    verified = {True: "verified", False: "not verified"}.get(scored.grade.verified)
+    parts = [scored.grade.status.replace("_", " "), *([verified] if verified else [])]
+    if scored.score is not None:
+        parts.append(f"{scored.score:g} of {scored.max_score} points")
+    return ", ".join(parts)
+
+
+def to_text(scored: Scored, limits: Limits) -> str:
+    """All of it for a terminal or a plain comment, without control characters; ends with a line break."""
+    grade = scored.grade
+    lines = [f"{safe_text(grade.student, 80)}: {verdict_line(scored)}", f"  {safe_text(grade.reason)}", "Points"]
+    lines += [f"  {points_line(part, c.points):>12}  {safe_text(c.name, 100)}" for c, part in scored.parts]
+    if found := margins(grade, limits):
+        lines += ["Limits", *(f"  {'holds ' if m.holds else 'broken'}  {m.sentence}" for m in found)]
+    lines += ["Next", *(f"  - {safe_text(step, 1000)}" for step in next_steps(grade, limits))]
+    return "\n".join(lines) + "\n"
+
+
+def to_markdown(scored: Scored, limits: Limits) -> str:
+    """All of it in Markdown, with everything that a student or teacher wrote escaped; ends with a line break."""
+    grade = scored.grade
+    lines = [f"### {plain(grade.student)}: {verdict_line(scored)}", "", plain(safe_text(grade.reason)), ""]
+    lines += ["| criterion | points | of |", "|---|---:|---:|"]
+    lines += [f"| {plain(c.name)} | {'' if part is None else f'{part:g}'} | {c.points} |" for c, part in scored.parts]
+    if found := margins(grade, limits):
+        lines += ["", "**Limits**", "", *(f"- {'holds' if m.holds else 'broken'}: {plain(m.sentence)}" for m in found)]
+    lines += ["", "**Next**", "", *(f"- {plain(safe_text(step, 1000))}" for step in next_steps(grade, limits))]
+    return "\n".join(lines) + "\n"
+
+
+def points_line(part: float | None, most: int) -> str:
+    return f"{'-' if part is None else f'{part:g}'} of {most}"
+
+
+def plain(value: Any) -> str:
+    """Text on one line that Markdown shows as it is."""
+    text = html.escape(" ".join(str(value).split()))
+    return "".join(f"&#{ord(c)};" if c in r"\`*_{}[]|~!@" else c for c in text)
