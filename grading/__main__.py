@@ -36,6 +36,7 @@ import mnist_efficient_model as challenge
 from grading import classroom50, gradebook, platforms, rubric
 from grading.grades import Grade, Settings
 from grading.judge import Grader
+from grading.page import Similar
 from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost
 from grading.sandbox.isolation import ROOT, resource
 from grading.sandbox.watch import safe_text
@@ -66,6 +67,7 @@ class Class:
         ]  # fmt: skip
         self.lock, self.over, self.local = threading.Lock(), threading.Event(), threading.local()
         self.workers: list[Worker] = []
+        self.similar: Similar = {}
 
     def grade_all(self, jobs: int, folder: Path) -> list[Grade]:
         """Grade what waits, ``jobs`` at a time; says on stderr how it goes. Raises OSError where it cannot write."""
@@ -87,6 +89,8 @@ class Class:
                 self.server.close()
                 pool.shutdown(wait=True)
         self.write()
+        limits = self.grader.settings.limits
+        gradebook.write_missing_pages(self.out, self.grades.values(), self.criteria, limits)
         return [self.grades[submission.student] for submission in self.submissions]
 
     def work(self, submission: Submission) -> None:
@@ -109,7 +113,7 @@ class Class:
             grade = Grade(submission.student, "machine_error", f"{reason}; this is not the student's fault")
         with self.lock:
             self.grades[grade.student] = grade
-            gradebook.write_grade(self.out, grade)
+            gradebook.write_grade(self.out, rubric.score(grade, self.criteria), self.grader.settings.limits)
             self.write()
             self.waiting.remove(submission)
             left, total = len(self.waiting), len(self.submissions)
@@ -133,7 +137,8 @@ class Class:
             del self.local.worker
 
     def write(self) -> None:
-        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, self.grader.settings)
+        settings = self.grader.settings
+        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, settings, self.similar)
 
 
 def tell(line: str) -> None:

@@ -22,8 +22,8 @@ def bundle_files(arguments: argparse.Namespace) -> tuple[dict[str, str], list[st
     root = Path(ROOT)
     requirements = (root / "requirements.txt").read_text(encoding="utf-8").splitlines()
     files = {"requirements.txt": "\n".join(line for line in requirements if not line.startswith(FOR_TESTS_ONLY)) + "\n"}
-    code = [root / "mnist_efficient_model.py", *(root / "data").glob("*.py"), *(root / "grading").rglob("*.py")]
-    for file in sorted(code):
+    room = [path for path in (root / "grading").rglob("*.*") if path.suffix in (".py", ".css", ".js")]
+    for file in sorted([root / "mnist_efficient_model.py", *(root / "data").glob("*.py"), *room]):
         files[str(file.relative_to(root))] = file.read_text(encoding="utf-8")
     options = [part for name in OPTIONS for part in (f"--{name.replace('_', '-')}", str(getattr(arguments, name)))]
     if arguments.rubric:

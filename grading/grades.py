@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ class Settings:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def file_name(student: str) -> str:
+    """A name for a student's file: safe on every system, different for different students, also where case is lost."""
+    safe = re.sub(r"[^a-z0-9_.-]+", "_", student.lower()).strip("._")[:60]
+    looks_made = re.search(r"-[0-9a-f]{8}$", student)
+    return safe if safe == student and not looks_made else f"{safe}-{sha256(student.encode())[:8]}"
 
 
 @functools.cache
@@ -91,3 +99,12 @@ class Grade:
         self.verified = False
         if why not in self.doubts:
             self.doubts.append(why)
+
+
+def limits_of(grade: Grade, default: Limits) -> Limits:
+    """The limits that a grade was given under; the default where its file does not tell."""
+    try:
+        limits = Limits(**grade.settings["limits"])
+        return Limits(int(limits.parameters), float(limits.accuracy))
+    except (KeyError, TypeError, ValueError):
+        return default

@@ -149,3 +149,9 @@ class Scored:
             "description_bytes": grade.description_bytes,
             "reason": grade.reason,
         }
+
+
+def ranked(gradebook: Iterable[Scored]) -> list[Scored]:
+    """The passed and verified ones: by accuracy, then fewest parameters, then shortest training."""
+    passed = [scored for scored in gradebook if scored.grade.status == "passed" and scored.grade.verified]
+    return sorted(passed, key=lambda s: (-s.grade.accuracy, s.grade.parameters, s.grade.train_seconds, s.grade.student))
