@@ -34,6 +34,7 @@ from pathlib import Path
 
 import mnist_efficient_model as challenge
 from grading import classroom50, gradebook, platforms, rubric
+from grading.choices import read_choices
 from grading.grades import Grade, Settings
 from grading.judge import Grader
 from grading.page import Similar
@@ -189,6 +190,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--verified-only", action="store_true", help="a model that cannot become a graph is invalid")
     add("--rubric", metavar="FILE.toml", help="how points are given (default: 10 runs, 30 parameters, 60 accuracy)")
     add("--model-name", metavar="NAME", help="the class or function to take when a file has several")
+    add("--choose", type=Path, metavar="FILE.csv", help="student,path[:NAME]: the model of those who have several")
     add("--dataset", default="mnist", choices=tuple(challenge.DATASETS), help="default: mnist")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
     add(
@@ -220,6 +222,8 @@ def fraction(text: str) -> float:
 def command(arguments: argparse.Namespace) -> int:
     """Do what the command line asks; returns the exit status."""
     start = time.monotonic()
+    if arguments.gradescope and arguments.choose:
+        raise ChallengeError("--choose settles a class here; on Gradescope a student calls the file model.py", USAGE)
     if arguments.gradescope:
         platforms.write_autograder(arguments.gradescope, arguments)
         print(f"wrote {arguments.gradescope}: upload it to Gradescope, with a container of 3 GB and 2 CPUs or more")
@@ -236,7 +240,9 @@ def command(arguments: argparse.Namespace) -> int:
     criteria, roster = platforms.read_rules(arguments, limits)
     out, data_dir = arguments.out, Path(arguments.data_dir or challenge.default_data_dir())
     alone = platforms.is_one_submission(arguments.submissions)
-    submissions = find_submissions(arguments.submissions, [out, data_dir, arguments.roster or out], alone)
+    choices = read_choices(arguments.choose) if arguments.choose else {}
+    apart = [out, data_dir, *filter(None, [arguments.roster, arguments.choose])]
+    submissions = find_submissions(arguments.submissions, apart, alone, choices)
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     data = challenge.load_dataset(arguments.dataset, arguments.data_dir)
     settings = Settings(limits, data.name, seeds, arguments.model_name, arguments.timeout, arguments.memory << 20,

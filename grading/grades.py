@@ -90,6 +90,8 @@ class Grade:
     train_seconds: float | None = None  # median
     runs: list[Run] = field(default_factory=list)
     isolation: list[str] = field(default_factory=list)  # what the kernel granted
+    model: str = ""  # the file, and where it was chosen among several, the name: path[:NAME]
+    import_cut: str = ""  # where and why its import ended early; what was defined above that line was taken
     log: str = ""  # what the submission printed, the middle left out
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)

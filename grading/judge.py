@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import mnist_efficient_model as challenge
-from grading import checks, graph, source, verdict
+from grading import checks, finding, graph, source, verdict
 from grading.checks import BATCHES, Exam
 from grading.grades import Grade, Run, Settings, sha256
 from grading.sandbox import state
@@ -80,23 +80,48 @@ class Grader:
             grade.verified = None  # there is nothing to verify
         if not grade.status:
             grade.status, grade.reason = verdict.judge(grade, self.settings.limits)
+        if grade.import_cut and grade.status in ("passed", "failed"):
+            grade.reason = safe_text(f"{grade.reason}; its import ended early: {grade.import_cut}")
         return grade
 
     def open(self, submission: Submission, grade: Grade, worker: Callable[[], Worker], folder: Path) -> Case:
-        """Read the code: what is laid out, and how long it is."""
-        files = source.needed(submission.files, submission.main)
-        unnamed = {name: "the model's code does not name" for name in submission.files.keys() - files.keys()}
+        """Find the model's file and read its code: what is laid out, and how long it is. Raises Ended, WorkerLost."""
+        main, name = self.find(submission, worker, folder)
+        grade.model = f"{main}:{name}" if name else main
+        files = source.needed(submission.files, main)
         grade.verified, grade.description_bytes = True, source.description_length(files)
         if grade.description_bytes > DESCRIPTION_BYTES:
             bound = f"{DESCRIPTION_BYTES:,}: it could bring weights from home"
             grade.doubt(f"its code is {grade.description_bytes:,} bytes long when compressed, more than {bound}")
-        settings = self.settings
-        task = {
-            "main": submission.main, "omitted": {**submission.omitted, **unnamed}, "hidden": self.hidden,
-            "files": {name: content.decode("latin-1") for name, content in files.items()},
-            "model_name": settings.model_name, "seconds": settings.seconds, "memory": settings.memory,
+        return Case(grade, worker, folder, self.code(submission, main, name, files))
+
+    def find(self, submission: Submission, worker: Callable[[], Worker], folder: Path) -> tuple[str, str | None]:
+        """The model's file, and its name where the file has several models; raises Ended, WorkerLost."""
+        main, name = submission.candidates[0], submission.name or self.settings.model_name
+        if len(submission.candidates) == 1:
+            return main, name
+
+        def look(main: str) -> dict[str, Any]:
+            task = self.code(submission, main, name, source.needed(submission.files, main))
+            result = str(folder / "find.result")
+            return worker().run(
+                {**task, "kind": "find", "result": result, "seed": self.settings.seeds[0], "inputs": {}}
+            )
+
+        try:
+            main, found = finding.settle(submission.files, submission.candidates, look)
+        except finding.Undecided as undecided:
+            raise Ended(*undecided.args) from undecided
+        return main, name or found
+
+    def code(self, submission: Submission, main: str, name: str | None, files: dict[str, bytes]) -> dict[str, Any]:
+        """What every task that runs a submission's code gets: the model's file and name, and the files laid out."""
+        unnamed = {each: "the model's code does not name" for each in submission.files.keys() - files.keys()}
+        return {
+            "main": main, "model_name": name, "omitted": {**submission.omitted, **unnamed}, "hidden": self.hidden,
+            "files": {each: content.decode("latin-1") for each, content in files.items()},
+            "seconds": self.settings.seconds, "memory": self.settings.memory,
         }  # fmt: skip
-        return Case(grade, worker, folder, task)
 
     def child(self, case: Case, kind: str, **task: Any) -> tuple[bytes, dict[str, Any]]:
         """Run one child; returns its bytes and the worker's answer. Raises Ended for a verdict, WorkerLost."""
@@ -106,6 +131,7 @@ class Grader:
         grade = case.grade
         grade.isolation = answer["isolation"] or grade.isolation
         grade.log = answer["log"] or grade.log
+        grade.import_cut = safe_text(answer["facts"].get("import_cut") or grade.import_cut, 300)
         if answer["status"] == "too_large":
             grade.parameters, grade.buffers = FILE_BYTES // 4, 0
             raise Ended("failed", f"more than {grade.parameters:,} parameters: far over the limit")

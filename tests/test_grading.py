@@ -155,7 +155,9 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
     put("tabs_and_spaces.py", LINEAR.replace("        self.fc", "\tself.fc"))
     put("null_bytes.py", b"import torch\0\n")
     put("which.of.many/a.py", LINEAR)
-    put("which.of.many/b.py", LINEAR)
+    put("which.of.many/b.py", LINEAR.replace("10)", "10, bias=False)"))
+    put("the.same.twice/a.py", LINEAR)
+    put("the.same.twice/old/b.py", LINEAR)
     put("one.that.defines/train.py", "import torch\nraise SystemExit\n")
     put("one.that.defines/network.py", LINEAR)
     put("windows.py", b"\xef\xbb\xbf" + LINEAR.replace("    ", "\t").replace("\n", "\r\n").encode())
@@ -201,7 +203,8 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
         "python_2": ("invalid", "python_2.py, line 10: print"),
         "tabs_and_spaces": ("invalid", "tabs_and_spaces.py, line"),
         "null_bytes": ("invalid", "null bytes"),
-        "which.of.many": ("invalid", "a.py, b.py"),
+        "which.of.many": ("invalid", "a.py:Net, b.py:Net"),
+        "the.same.twice": ("passed", "7,850"),
         "one.that.defines": ("passed", "7,850"),
         "windows": ("passed", ""),
         "memorised": ("rejected", "memorised"),
@@ -426,7 +429,7 @@ class TestGradingAgain:
         assert [row["student"] for row in read_csv(tmp_path / "grades" / "grades.csv")] == ["alice"]
 
     def test_happens_under_other_rules(self):
-        submission = submissions.Submission("alice", "model.py", {"model.py": LINEAR.encode()})
+        submission = submissions.Submission("alice", ["model.py"], files={"model.py": LINEAR.encode()})
         settings = grades.Settings(Limits(), "mnist", (0, 1, 2), None, 300.0, 1 << 31)
         same = dataclasses.replace(settings)
         others = [{"limits": Limits(7000)}, {"seeds": (0,)}, {"dataset": "kmnist"}, {"verified_only": True}]
