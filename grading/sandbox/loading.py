@@ -127,7 +127,7 @@ def describe(error: BaseException, doing: str, folder: str, omitted: Mapping[str
         for path, why in omitted.items():
             if os.path.basename(path) == name:
                 return "invalid", f"{at}it wants {path}, which {why}"
-    if isinstance(error, OSError) and importing and uses_network(error):
+    if importing and uses_network(error):
         return "invalid", f"{guarded}it uses the network when it is imported: {GUARD}"
     if isinstance(error, challenge.ChallengeError):
         return "invalid", text
@@ -146,6 +146,8 @@ def uses_network(error: BaseException | None) -> bool:
     codes = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETDOWN)
     while error:
         if type(error).__name__ in ("gaierror", "URLError") or getattr(error, "errno", None) in codes:
+            return True
+        if "urlopen error" in str(error):  # torchvision's own error tells it in words
             return True
         error = error.__cause__ or error.__context__
     return False
