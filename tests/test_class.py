@@ -7,6 +7,7 @@ those of the class built from its bare definitions, without the grader.
 from __future__ import annotations
 
 import ast
+import builtins
 import csv
 import io
 import json
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
@@ -25,7 +27,7 @@ import mnist_efficient_model as challenge
 from grading import __main__ as room
 from grading import choices, finding, gradebook, notebook, source, submissions
 from grading.sandbox import importing, isolation
-from grading.sandbox.placeholders import Placeholder
+from grading.sandbox.placeholders import Placeholder, PlaceholderModule
 from mnist_efficient_model import ChallengeError
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
@@ -70,6 +72,7 @@ CUT = {  # students whose import ends early, and the line and the advice that th
     ),
     "dora": ("train_and_test.py, line 27: args = parser.parse_args()", "it ends the program; put that under"),
     "ines": ("mnist.ipynb.py, line", "it uses the network"),
+    "pavel": ("networks.py, line 26: net.load_state_dict(torch.load(", "FileNotFoundError"),
     "quentin": ("mnist_cnn.py, line", "its import was stopped after 2 s: put that under if __name__"),
     "rosa": ("dataset.py, line 5: train_set = datasets.MNIST(", "it uses the network"),
     "tomás": ("Untitled.py, line 37: with open(", "FileNotFoundError"),
@@ -362,7 +365,7 @@ def answer(models: dict[str, list[str]] | None, reason: str = "", status: str = 
 class TestSettling:
     """What is made of the models that the sandbox names in each candidate."""
 
-    FILES = {"a.py": NET, "b.py": NET.replace(b"Net", b"Other"), "c.py": NET.replace(b"pass", b"x = 1")}
+    FILES: ClassVar = {"a.py": NET, "b.py": NET.replace(b"Net", b"Other"), "c.py": NET.replace(b"pass", b"x = 1")}
 
     def settle(self, answers: dict[str, dict]) -> tuple[str, str | None]:
         return finding.settle(self.FILES, list(answers), answers.__getitem__)
@@ -388,7 +391,7 @@ class TestSettling:
             self.settle(answers)
 
     def test_says_why_there_is_none_in_each_and_keeps_a_worse_status(self):
-        with pytest.raises(finding.Undecided, match="a.py: no; c.py: slow") as raised:
+        with pytest.raises(finding.Undecided, match=r"a\.py: no; c\.py: slow") as raised:
             self.settle({"a.py": answer(None, "no"), "c.py": answer(None, "slow", "timeout")})
         assert raised.value.args[0] == "timeout"
 
@@ -402,17 +405,19 @@ class TestAPlaceholder:
     """Of a package that is not there, while a file is imported."""
 
     @pytest.fixture
-    def load(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., object]:
+    def load(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., tuple]]:
         monkeypatch.setattr(sys, "path", sys.path[:])
         monkeypatch.setattr(sys, "meta_path", sys.meta_path[:])
-        monkeypatch.setattr(sys, "modules", sys.modules.copy())
+        for name in ("get_ipython", "display"):
+            monkeypatch.setattr(builtins, name, None, raising=False)
 
         def load(text: str, **others: str):
             for name, content in {"main": text, **others}.items():
                 (tmp_path / f"{name}.py").write_text(content)
             return importing.import_submission("main.py", os.path.realpath(tmp_path), 10)
 
-        return load
+        yield load
+        importing.forget(lambda name, module: isinstance(module, PlaceholderModule) or name in ("main", "half"))
 
     @pytest.mark.parametrize(
         "line",
@@ -430,6 +435,7 @@ class TestAPlaceholder:
             "from no_such import *\nlearner = vision_learner(lr=1e-3)\nnn.Linear(2, 2)\nassert len([1]) == 1",
             "import torch.utils.no_such\nfrom google.colab import no_such\nno_such.mount('/content')",
             "get_ipython().run_line_magic('x', ''); display(3)\nfrom IPython.display import Image; Image('x.png')",
+            "from IPython import get_ipython\nimport matplotlib.pyplot as plt\nplt.plot([1]); plt.show()",
             "from no_such import a\nfor x, y in a.loader: pass\nassert next(iter(a), None) is None",
         ],
     )

@@ -43,9 +43,8 @@ def models(module: types.ModuleType, wanted: str | None) -> dict[str, Callable[[
         raise
 
 
-def choose(module: types.ModuleType, wanted: str | None, main: str) -> Callable[[], nn.Module]:
-    """The builder of the one model in a module; raises what ``models`` raises, and where there are several."""
-    found = models(module, wanted)
+def the_one(found: dict[str, Callable[[], nn.Module]], main: str) -> Callable[[], nn.Module]:
+    """The builder of the one model of the file ``main``; raises ChallengeError where there are several."""
     if len(found) > 1:
         raise challenge.ChallengeError(which_one([f"{main}:{name}" for name in found]), challenge.MODEL_ERROR)
     return next(iter(found.values()))

@@ -1,3 +1,4 @@
+import torch
 from torch import nn
 
 
@@ -18,3 +19,7 @@ class ConvNet(nn.Module):
 
     def forward(self, x):
         return self.fc(self.conv(x).relu().flatten(1))
+
+
+net = ConvNet()
+net.load_state_dict(torch.load("best.pt"))
