@@ -72,7 +72,7 @@ CUT = {  # students whose import ends early, and the line and the advice that th
     ),
     "dora": ("train_and_test.py, line 27: args = parser.parse_args()", "it ends the program; put that under"),
     "ines": ("mnist.ipynb.py, line", "it uses the network"),
-    "pavel": ("networks.py, line 26: net.load_state_dict(torch.load(", "FileNotFoundError"),
+    "pavel": ("networks.py, line 25: net.load_state_dict(torch.load(", "FileNotFoundError"),
     "quentin": ("mnist_cnn.py, line", "its import was stopped after 2 s: put that under if __name__"),
     "rosa": ("dataset.py, line 5: train_set = datasets.MNIST(", "it uses the network"),
     "tomás": ("Untitled.py, line 37: with open(", "FileNotFoundError"),
