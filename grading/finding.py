@@ -95,7 +95,10 @@ def settle(
         raise Undecided("invalid", which_one(names))
     found: dict[str, dict[str, set[str]]] = {}
     answers = {name: look(name) for name in names}
-    for name, answer in answers.items():
+    for name in sorted(
+        names, key=lambda name: "import_cut" in answers[name]["facts"]
+    ):  # of copies, the whole ones first
+        answer = answers[name]
         models = answer["facts"].get("models") if answer["status"] == "done" else None
         if isinstance(models, dict):
             found[name] = {model: set(str(used).split("\n")) for model, used in models.items()}

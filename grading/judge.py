@@ -80,7 +80,7 @@ class Grader:
             grade.verified = None  # there is nothing to verify
         if not grade.status:
             grade.status, grade.reason = verdict.judge(grade, self.settings.limits)
-        if grade.import_cut and grade.status in ("passed", "failed"):
+        if grade.import_cut and not grade.reason.startswith(grade.import_cut[:200]):  # else it is the reason
             grade.reason = safe_text(f"{grade.reason}; its import ended early: {grade.import_cut}")
         return grade
 

@@ -43,9 +43,8 @@ def models(module: types.ModuleType, wanted: str | None) -> dict[str, Callable[[
         raise
 
 
-def choose(module: types.ModuleType, wanted: str | None, main: str) -> Callable[[], nn.Module]:
-    """The builder of the one model in a module; raises what ``models`` raises, and where there are several."""
-    found = models(module, wanted)
+def the_one(found: dict[str, Callable[[], nn.Module]], main: str) -> Callable[[], nn.Module]:
+    """The builder of the one model of the file ``main``; raises ChallengeError where there are several."""
     if len(found) > 1:
         raise challenge.ChallengeError(which_one([f"{main}:{name}" for name in found]), challenge.MODEL_ERROR)
     return next(iter(found.values()))
@@ -127,7 +126,7 @@ def describe(error: BaseException, doing: str, folder: str, omitted: Mapping[str
         for path, why in omitted.items():
             if os.path.basename(path) == name:
                 return "invalid", f"{at}it wants {path}, which {why}"
-    if isinstance(error, OSError) and importing and uses_network(error):
+    if importing and uses_network(error):
         return "invalid", f"{guarded}it uses the network when it is imported: {GUARD}"
     if isinstance(error, challenge.ChallengeError):
         return "invalid", text
@@ -146,6 +145,8 @@ def uses_network(error: BaseException | None) -> bool:
     codes = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ECONNREFUSED, errno.ENETDOWN)
     while error:
         if type(error).__name__ in ("gaierror", "URLError") or getattr(error, "errno", None) in codes:
+            return True
+        if "urlopen error" in str(error):  # torchvision's own error tells it in words
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -83,15 +83,13 @@ class Child:
         """Import the submission; returns the builder of its model, and its recipe over the default for files."""
         module = self.import_main()
         recipe = {**challenge.FILE_OVERRIDES, **challenge.read_recipe(vars(module).get("RECIPE", {}))}
-        with self.blaming_the_import():
-            return loading.choose(module, self.task["model_name"], self.task["main"]), recipe
+        return loading.the_one(self.models(module), self.task["main"]), recipe
 
-    @contextlib.contextmanager
-    def blaming_the_import(self) -> Iterator[None]:
-        """Building: where no model is found and the import had ended early, that is why."""
+    def models(self, module: types.ModuleType) -> dict[str, Callable[[], nn.Module]]:
+        """The builders of a module's models; where there is none and the import had ended early, that is why."""
         self.phase("build")
         try:
-            yield
+            return loading.models(module, self.task["model_name"])
         except Exception as error:
             if self.cut is None:
                 raise
@@ -141,11 +139,10 @@ def redirect(printer: int, keep: tuple[int, int]) -> None:
 def find_models(child: Child) -> None:
     """Name the models in one of the files that may hold it, each as path:NAME, with the classes that it consists of."""
     module, main, found = child.import_main(), child.task["main"], {}
-    with child.blaming_the_import():
-        for name, make in loading.models(module, child.task["model_name"]).items():
-            used = loading.used_classes(challenge.trial(make), child.scratch)
-            where = loading.class_path(make, child.scratch) if isinstance(make, type) else f"{main}:{name}"
-            found[where] = "\n".join(sorted(used))
+    for name, make in child.models(module).items():
+        used = loading.used_classes(challenge.trial(make), child.scratch)
+        where = loading.class_path(make, child.scratch) if isinstance(make, type) else f"{main}:{name}"
+        found[where] = "\n".join(sorted(used))
     child.end("done", models=found)
 
 
