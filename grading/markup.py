@@ -13,11 +13,12 @@ from typing import Any
 STYLE, SCRIPT = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 # Control characters but for tab and line feed, those that change the direction of what follows, lone surrogates.
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+PER_CENT = re.compile(r"(?<=\d) %")  # kept on one line
 
 
 def text(value: Any) -> str:
     """A value as HTML text, which may stand in a quoted attribute too; U+FFFD for what is not fit to show."""
-    return html.escape(UNFIT.sub("\ufffd", str(value)))
+    return html.escape(PER_CENT.sub("\u00a0%", UNFIT.sub("\ufffd", str(value))))
 
 
 def brief(value: str, most: int) -> str:
@@ -47,7 +48,7 @@ def row(cells: Iterable[str], kinds: str = "") -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[str], label: str, kind: str, numbers: Container[str] = ()) -> str:
-    """Rows under headers, those in ``numbers`` to the right; where the screen is narrow, the table scrolls, not the page."""
+    """Rows under headers, those in ``numbers`` to the right. On a narrow screen the table scrolls, not the page."""
     kinds = {each: ' class="number"' if each in numbers else "" for each in heads}
     head = "".join(f'<th scope="col"{kinds[each]}>{text(each)}</th>' for each in heads)
     return (

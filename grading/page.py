@@ -15,7 +15,7 @@ Similar = Mapping[str, Sequence[tuple[str, float]]]  # for each student: others 
 
 STATUSES = ("passed", "failed", "invalid", "rejected", "timeout", "out_of_memory", "crashed", "machine_error")
 NUMBERS = ("Score", "Points", "Parameters", "Accuracy", "Seconds", "Code, bytes", "Rank")  # columns of numbers
-REASON, LEADERS, NAMED = 140, 20, 3  # characters of a reason, places on the leaderboard, names of those with like code
+REASON, LEADERS = 140, 20  # characters of a reason, places on the leaderboard
 
 
 def address(student: str) -> str:
@@ -52,7 +52,7 @@ def notes(gradebook: Sequence[Scored], settings: Settings, similar: Similar) -> 
         )
     if any(similar.values()):
         found.append(
-            "<strong>Similar code</strong>: the same code, or nearly so, up to names. That is a reason to look, and "
+            "<strong>Similar code</strong>: the same model, or nearly so, up to names. That is a reason to look, and "
             "takes no points."
         )
     others = sum(limits_of(scored.grade, settings.limits) != settings.limits for scored in gradebook)
@@ -78,11 +78,15 @@ def filters(gradebook: Sequence[Scored], similar: Similar) -> list[Filter]:
 
 def counts(gradebook: Sequence[Scored], chosen: Sequence[Filter]) -> tuple[str, str]:
     """Radio buttons with a count each, and the CSS by which they hide the other rows and points, without a script."""
-    buttons = f'<label><input type="radio" name="show" id="f0" checked> all <b>{len(gradebook):,}</b></label>\n'
+    buttons = (
+        f'<label><input type="radio" name="show" id="f0" checked> all <strong>{len(gradebook):,}</strong></label>\n'
+    )
     style = ""
     for i, (label, holds) in enumerate(chosen, 1):
         count = sum(map(holds, gradebook))
-        buttons += f'<label><input type="radio" name="show" id="f{i}"> {text(label)} <b>{count:,}</b></label>\n'
+        buttons += (
+            f'<label><input type="radio" name="show" id="f{i}"> {text(label)} <strong>{count:,}</strong></label>\n'
+        )
         style += f":root:has(#f{i}:checked) .one:not(.f{i}) {{ display: none; }}\n"
     return f'<fieldset class="counts"><legend>Show</legend>\n{buttons}</fieldset>\n', style
 
@@ -97,7 +101,7 @@ def rubric_table(criteria: Sequence[Criterion]) -> str:
         cells = [
             cell(text(criterion.name), tag="th"),
             cell(text(words(criterion.measure))),
-            cell(ends(criterion)),
+            cell(text(ends(criterion))),
             cell(points(criterion.points), criterion.points),
         ]
         rows.append(row(cells))
@@ -111,12 +115,8 @@ def rubric_table(criteria: Sequence[Criterion]) -> str:
 
 
 def likeness(student: str, similar: Similar) -> str:
-    """Whose code is like a student's: the first few names, each with how much."""
-    others = similar.get(student, ())
-    named = [f"{link(other)} {int(100 * part)}\u00a0%" for other, part in others[:NAMED]]
-    if len(others) > NAMED:
-        named.append(f"and {len(others) - NAMED:,} more")
-    return ", ".join(named)
+    """Whose code is like a student's: each name with how much."""
+    return ", ".join(f"{link(other)} {int(100 * part)}\u00a0%" for other, part in similar.get(student, ()))
 
 
 def gradebook_row(scored: Scored, kinds: str, similar: Similar) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from grading.feedback import margins, next_steps
+from grading.feedback import next_steps
 from grading.grades import Grade, Run, limits_of
+from grading.margins import margins
 from grading.markup import cell, document, name, row, table, text
 from grading.rubric import MEASURES, SCORED, Scored
 from grading.scatter import shape
@@ -44,8 +45,8 @@ def points_table(scored: Scored) -> str:
             value = MEASURES[criterion.measure](scored.grade)
         cells = [
             cell(text(criterion.name), tag="th"),
-            cell("" if value is None else SHOWN[criterion.measure](value)),
-            cell(ends(criterion)),
+            cell("" if value is None else text(SHOWN[criterion.measure](value))),
+            cell(text(ends(criterion))),
             cell("" if given is None else points(given), given),
             cell(points(criterion.points), criterion.points),
         ]
@@ -81,7 +82,7 @@ def limits_table(grade: Grade, limits: Limits) -> str:
     diverged = any(run.diverged_at for run in grade.runs)
     holds = yes(not diverged) if diverged or (grade.status in SCORED and grade.accuracy is not None) else ""
     rows.append(row([cell("One epoch", tag="th"), *map(cell, ("each training image once", images, holds))]))
-    return table(("Limit", "Asked", "Measured", "Holds"), rows, "Limits", "plain text")
+    return table(("Limit", "Asked", "Measured", "Holds"), rows, "Limits", "plain")
 
 
 # --- Runs -------------------------------------------------------------------------------------------------------------
