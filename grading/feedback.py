@@ -6,96 +6,17 @@ One definition for the terminal, the student's page and what the platforms show.
 from __future__ import annotations
 
 import html
-import math
 import shlex
-import statistics
-from dataclasses import dataclass
 from typing import Any
 
 from grading.grades import Grade, Run
+from grading.margins import margins
 from grading.rubric import SCORED, Scored
 from grading.sandbox.watch import safe_text
 from mnist_efficient_model import Limits, percent
 
 EVAL_GAP = 0.1  # accuracy in training minus accuracy when tested, from which on eval() is to blame: see diagnosis
 GUESSING = 0.2  # accuracy up to which a model has learned next to nothing; chance is 0.1
-
-
-# --- How far from the limits ------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Margin:
-    """How far a model lies from one limit."""
-
-    what: str  # "parameters" or "accuracy"
-    measured: float  # parameters with the numbers in buffers; the median accuracy of the seeds, a fraction
-    limit: float
-    holds: bool
-    close: bool  # another grading could come out otherwise
-    sentence: str
-
-
-def margins(grade: Grade, limits: Limits) -> list[Margin]:
-    """One margin per limit that was measured: parameters as soon as they are counted, accuracy when all seeds ran."""
-    found = []
-    if grade.parameters is not None:
-        found.append(parameter_margin(grade, limits))
-    if grade.status in SCORED and grade.accuracy is not None:
-        found.append(accuracy_margin(grade, limits))
-    return found
-
-
-def parameter_margin(grade: Grade, limits: Limits) -> Margin:
-    total = grade.parameters + (grade.buffers or 0)
-    if not any(run.parameters for run in grade.runs) and grade.runs:  # too many to be read, so never counted
-        words = f"more than {grade.parameters:,} parameters: far above {limits.parameters:,}"
-        return Margin("parameters", total, limits.parameters, False, False, words)
-    words = f"{grade.parameters:,} parameters"
-    if grade.buffers:
-        words += f" and {grade.buffers:,} numbers in buffers and constants, {total:,} in all"
-    below = limits.parameters - total
-    if below > 0:
-        words += f": {below:,} below {limits.parameters:,}"
-    else:
-        words += f": {1 - below:,} too many to be under {limits.parameters:,}"
-    return Margin("parameters", total, limits.parameters, below > 0, False, words)
-
-
-def accuracy_margin(grade: Grade, limits: Limits) -> Margin:
-    distance = grade.accuracy - limits.accuracy
-    error = standard_error(grade, limits.accuracy)
-    holds, close = distance >= 0, error is not None and abs(distance) <= 2 * error
-    n = len(grade.runs)
-    spread = (
-        f"median of {n} seeds, {percent(grade.accuracy_min)} to {percent(grade.accuracy_max)}" if n > 1 else "1 seed"
-    )
-    points = (math.floor if holds else math.ceil)(1e4 * abs(distance) - (1e-6 if not holds else -1e-6)) / 100
-    words = f"accuracy {percent(grade.accuracy)} ({spread}): {points:.2f} points {'above' if holds else 'below'} "
-    words += percent(limits.accuracy)
-    if close:
-        words += f": close (two standard errors are {2e2 * error:.2f})"
-    return Margin("accuracy", grade.accuracy, limits.accuracy, holds, close, words)
-
-
-def standard_error(grade: Grade, limit: float) -> float | None:
-    """The standard error of the median accuracy, as a fraction; None where the number of test images is not known.
-
-    Two things would come out otherwise another time. Which images the test set happens to hold: binomial, with variance
-    p(1-p)/n for n images; all seeds answer for the same images, so more seeds do not make it smaller. And the training,
-    through the seed and the secret names of the classes: the variance s^2 of the k seeds' accuracies, over k, times pi/2
-    for a median instead of a mean (Kendall & Stuart, The Advanced Theory of Statistics I, 10.11). The sum is the law of
-    total variance (Miller 2024, "Adding error bars to evals", arXiv:2411.00640, section 3). s^2 holds a part of the
-    binomial variance already, so this is a little too large rather than too small. p is the limit, as in the
-    score test that Wilson's interval comes from: the question is whether a model *at* the limit would look like this one.
-    """
-    if not grade.test_images:
-        return None
-    variance = limit * (1 - limit) / grade.test_images
-    accuracies = [run.accuracy for run in grade.runs if run.accuracy is not None]
-    if len(accuracies) > 1:
-        variance += math.pi / 2 * statistics.variance(accuracies) / len(accuracies)
-    return math.sqrt(variance)
 
 
 # --- What to do next --------------------------------------------------------------------------------------------------

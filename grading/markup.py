@@ -1,4 +1,4 @@
-"""HTML of what students wrote: escaped text, tables, and whole pages that load nothing and run only their own script."""
+"""HTML of what students wrote: escaped text, tables, whole pages that load nothing and run only their own script."""
 
 from __future__ import annotations
 
@@ -6,18 +6,19 @@ import base64
 import hashlib
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 STYLE, SCRIPT = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 # Control characters but for tab and line feed, those that change the direction of what follows, lone surrogates.
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+PER_CENT = re.compile(r"(?<=\d) %")  # kept on one line
 
 
 def text(value: Any) -> str:
-    """A value as HTML text, which may stand in a quoted attribute too; characters that are not fit to show as \ufffd."""
-    return html.escape(UNFIT.sub("\ufffd", str(value)))
+    """A value as HTML text, which may stand in a quoted attribute too; U+FFFD for what is not fit to show."""
+    return html.escape(PER_CENT.sub("\u00a0%", UNFIT.sub("\ufffd", str(value))))
 
 
 def brief(value: str, most: int) -> str:
@@ -46,9 +47,10 @@ def row(cells: Iterable[str], kinds: str = "") -> str:
     return f'<tr class="{kinds}">{"".join(cells)}</tr>\n' if kinds else f"<tr>{''.join(cells)}</tr>\n"
 
 
-def table(heads: Sequence[str], rows: Iterable[str], label: str, kind: str = "") -> str:
-    """Rows under plain headers, within a region of its own that scrolls where the screen is narrow."""
-    head = "".join(f'<th scope="col">{text(each)}</th>' for each in heads)
+def table(heads: Sequence[str], rows: Iterable[str], label: str, kind: str, numbers: Container[str] = ()) -> str:
+    """Rows under headers, those in ``numbers`` to the right. On a narrow screen the table scrolls, not the page."""
+    kinds = {each: ' class="number"' if each in numbers else "" for each in heads}
+    head = "".join(f'<th scope="col"{kinds[each]}>{text(each)}</th>' for each in heads)
     return (
         f'<div class="wide" tabindex="0" role="region" aria-label="{text(label)}"><table class="{kind}">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table></div>\n"

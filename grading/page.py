@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from grading.grades import Settings, file_name, limits_of
 from grading.markup import SCRIPT, brief, cell, document, name, row, table, text
 from grading.rubric import Criterion, Scored, ranked
 from grading.scatter import legend, measured, scatter, shape
-from grading.shown import bound, points, words
+from grading.shown import ends, points, words
 from mnist_efficient_model import percent
 
 Similar = Mapping[str, Sequence[tuple[str, float]]]  # for each student: others and the likeness of their code, 0 to 1
 
 STATUSES = ("passed", "failed", "invalid", "rejected", "timeout", "out_of_memory", "crashed", "machine_error")
-REASON, LEADERS, NAMED = 140, 20, 3  # characters of a reason, places on the leaderboard, names of those with like code
+NUMBERS = ("Score", "Points", "Parameters", "Accuracy", "Seconds", "Code, bytes", "Rank")  # columns of numbers
+REASON, LEADERS = 140, 20  # characters of a reason, places on the leaderboard
 
 
 def address(student: str) -> str:
@@ -30,29 +30,30 @@ def link(student: str) -> str:
 # --- What is asked, and counts ----------------------------------------------------------------------------------------
 
 
-def asked(settings: Settings) -> str:
-    """The limits, the data and the seeds, in a sentence."""
+def asked(gradebook: Sequence[Scored], settings: Settings) -> str:
+    """The limits, the data and the seeds, and the isolation that the kernel granted."""
+    granted = sorted({each for scored in gradebook for each in scored.grade.isolation})
     limits, seeds = settings.limits, settings.seeds
     several = f"the median of {len(seeds)} seeds, {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
     return (
         f"<strong>Asked:</strong> fewer than {limits.parameters:,} parameters, at least {percent(limits.accuracy)} "
-        f"of the test images of {text(settings.dataset)}, exactly one augmented epoch; {several}."
+        f"of the test images of {text(settings.dataset)}, exactly one augmented epoch; {several}. "
+        f"Isolation granted: {text(', '.join(['processes', *granted]))}."
     )
 
 
 def notes(gradebook: Sequence[Scored], settings: Settings, similar: Similar) -> str:
-    """Paragraphs on isolation, on what is not verified, and on what the table cannot say."""
-    granted = sorted({each for scored in gradebook for each in scored.grade.isolation})
-    found = [f"Isolation granted: processes{''.join(f', {text(name)}' for name in granted)}."]
+    """Paragraphs on what the table cannot say: not verified, similar code, other limits."""
+    found = []
     if any(scored.grade.verified is False for scored in gradebook):
         found.append(
-            "<strong>Not verified</strong>: could not become a graph of operators, or may have been trained before. The "
-            "figures rest on the submission's own code; the reason says why. They are not on the leaderboard."
+            "<strong>Not verified</strong>: could not become a graph of operators, or may have been trained before. "
+            "The figures rest on the submission's own code; the reason says why. They are not on the leaderboard."
         )
     if any(similar.values()):
         found.append(
-            "<strong>Similar code</strong>: the same code, or nearly so, up to names. That is a reason to look, and takes "
-            "no points."
+            "<strong>Similar code</strong>: the same model, or nearly so, up to names. That is a reason to look, and "
+            "takes no points."
         )
     others = sum(limits_of(scored.grade, settings.limits) != settings.limits for scored in gradebook)
     if others:
@@ -77,11 +78,15 @@ def filters(gradebook: Sequence[Scored], similar: Similar) -> list[Filter]:
 
 def counts(gradebook: Sequence[Scored], chosen: Sequence[Filter]) -> tuple[str, str]:
     """Radio buttons with a count each, and the CSS by which they hide the other rows and points, without a script."""
-    buttons = f'<label><input type="radio" name="show" id="f0" checked> all <b>{len(gradebook):,}</b></label>\n'
+    buttons = (
+        f'<label><input type="radio" name="show" id="f0" checked> all <strong>{len(gradebook):,}</strong></label>\n'
+    )
     style = ""
     for i, (label, holds) in enumerate(chosen, 1):
         count = sum(map(holds, gradebook))
-        buttons += f'<label><input type="radio" name="show" id="f{i}"> {text(label)} <b>{count:,}</b></label>\n'
+        buttons += (
+            f'<label><input type="radio" name="show" id="f{i}"> {text(label)} <strong>{count:,}</strong></label>\n'
+        )
         style += f":root:has(#f{i}:checked) .one:not(.f{i}) {{ display: none; }}\n"
     return f'<fieldset class="counts"><legend>Show</legend>\n{buttons}</fieldset>\n', style
 
@@ -93,25 +98,25 @@ def rubric_table(criteria: Sequence[Criterion]) -> str:
     """How points are given."""
     rows = []
     for criterion in criteria:
-        ends = bound(criterion, True), bound(criterion, False)
-        cells = [cell(text(criterion.name), tag="th"), cell(words(text(criterion.measure)))]
-        rows.append(row([*cells, *map(cell, ends), cell(points(criterion.points), criterion.points)]))
+        cells = [
+            cell(text(criterion.name), tag="th"),
+            cell(text(words(criterion.measure))),
+            cell(text(ends(criterion))),
+            cell(points(criterion.points), criterion.points),
+        ]
+        rows.append(row(cells))
     total = sum(criterion.points for criterion in criteria)
-    rows.append(row([cell("All", tag="th"), cell(""), cell(""), cell(""), cell(points(total), total)], "total"))
-    heads = ("Criterion", "Measure", "All points at", "None at", "Points")
-    return table(heads, rows, "The rubric", "plain") + (
-        '<p class="small">In proportion between the two. Parameters are counted with the numbers in buffers and constants. '
-        "What could not be tested gets no points.</p>\n"
+    rows.append(row([cell("All", tag="th"), cell(""), cell(""), cell(points(total), total)], "total"))
+    heads = ("Criterion", "Measure", "All points to none", "Points")
+    return table(heads, rows, "The rubric", "plain", NUMBERS) + (
+        '<p class="small">In proportion between the two. Parameters are counted with the numbers in buffers and '
+        "constants. What could not be tested gets no points.</p>\n"
     )
 
 
 def likeness(student: str, similar: Similar) -> str:
-    """Whose code is like a student's: the first few names, each with how much."""
-    others = similar.get(student, ())
-    named = [f"{link(other)} {int(100 * part)}\u00a0%" for other, part in others[:NAMED]]
-    if len(others) > NAMED:
-        named.append(f"and {len(others) - NAMED:,} more")
-    return ", ".join(named)
+    """Whose code is like a student's: each name with how much."""
+    return ", ".join(f"{link(other)} {int(100 * part)}\u00a0%" for other, part in similar.get(student, ()))
 
 
 def gradebook_row(scored: Scored, kinds: str, similar: Similar) -> str:
@@ -142,7 +147,7 @@ def gradebook_table(gradebook: Sequence[Scored], kinds: Callable[[Scored], str],
         return "<p>Nobody has been graded yet.</p>\n"
     heads = ["Student", "Score", "Status", "Verified", "Parameters", "Accuracy", "Seconds", "Code, bytes"]
     heads += [*(["Similar code"] if any(similar.values()) else []), "Reason"]
-    return table(heads, [gradebook_row(s, kinds(s), similar) for s in gradebook], "Gradebook", "sortable")
+    return table(heads, [gradebook_row(s, kinds(s), similar) for s in gradebook], "Gradebook", "sortable", NUMBERS)
 
 
 def leaderboard(gradebook: Sequence[Scored]) -> str:
@@ -164,7 +169,7 @@ def leaderboard(gradebook: Sequence[Scored]) -> str:
     found = f"The first {LEADERS} of {len(best):,}; leaderboard.csv has all. " if len(best) > LEADERS else ""
     rule = "By accuracy, then fewest parameters, then shortest training; verified grades only."
     heads = ("Rank", "Student", "Accuracy", "Parameters", "Seconds")
-    return f'<p class="small">{found}{rule}</p>\n' + table(heads, rows, "Leaderboard", "plain")
+    return f'<p class="small">{found}{rule}</p>\n' + table(heads, rows, "Leaderboard", "plain", NUMBERS)
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------
@@ -178,8 +183,8 @@ def picture(gradebook: Sequence[Scored], settings: Settings, kinds: Callable[[Sc
     absent = len(gradebook) - len(measured(gradebook))
     without = f" {absent:,} without a measured accuracy are not shown." if absent else ""
     return (
-        f"<figure>\n{drawing}<figcaption>{legend(gradebook)} The shaded corner is within the limits. Each point leads to "
-        f"the student's page.{without}</figcaption>\n</figure>\n"
+        f"<figure>\n{drawing}<figcaption>{legend(gradebook)} The shaded corner is within the limits. Each point leads "
+        f"to the student's page.{without}</figcaption>\n</figure>\n"
     )
 
 
@@ -192,9 +197,9 @@ def to_page(gradebook: Sequence[Scored], settings: Settings, criteria: Sequence[
 
     buttons, style = counts(gradebook, chosen)
     body = (
-        f"<h1>Grades</h1>\n<p>{asked(settings)}</p>\n{buttons}"
-        f"<h2>The class: accuracy over parameters</h2>\n{picture(gradebook, settings, kinds)}"
-        f"<h2>Rubric</h2>\n{rubric_table(criteria)}"
+        f"<h1>Grades</h1>\n<p>{asked(gradebook, settings)}</p>\n{buttons}"
+        f'<div class="overview">\n<section><h2>Accuracy over parameters</h2>\n{picture(gradebook, settings, kinds)}'
+        f"</section>\n<section><h2>Rubric</h2>\n{rubric_table(criteria)}</section>\n</div>\n"
         f"<h2>Gradebook</h2>\n{notes(gradebook, settings, similar)}{gradebook_table(gradebook, kinds, similar)}"
         f"<h2>Leaderboard</h2>\n{leaderboard(gradebook)}"
     )

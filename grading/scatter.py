@@ -10,7 +10,7 @@ from grading.markup import brief, text
 from grading.rubric import Scored
 from mnist_efficient_model import Limits, percent
 
-WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 380, 72, 624, 12, 328  # the page's style sheet scales it
+WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 380, 84, 628, 12, 328  # the page's style sheet scales it
 SHAPES = {
     "passed": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0Z",
     "failed": "M0 -5L5 4H-5Z",
@@ -73,7 +73,7 @@ def axes(points: Sequence[Scored], limits: Limits) -> tuple[Axis, Axis]:
 
 
 def scatter(gradebook: Sequence[Scored], limits: Limits, address: Callable[[str], str], kinds: Callable) -> str:
-    """The drawing; "" where nobody was measured. ``address`` of a student is a link, ``kinds`` of a Scored CSS classes."""
+    """The drawing, or ""; ``address`` gives the link to a student, ``kinds`` the CSS classes of a point."""
     points = measured(gradebook)
     if not points:
         return ""
@@ -100,9 +100,9 @@ def grid(x: Axis, y: Axis, limits: Limits) -> str:
     parts = []
     for value in x.ticks([limits.parameters, *round_sizes], 80):
         kind = ' class="limit"' if value == limits.parameters else ""
-        where = f"{x.place(value):.1f}"
+        where, anchor = f"{x.place(value):.1f}", "end" if x.place(value) > RIGHT - 40 else "middle"
         parts.append(f'<path class="grid" d="M{where} {TOP}V{BOTTOM}"/>')
-        parts.append(f'<text{kind} x="{where}" y="{BOTTOM + 20}" text-anchor="middle">{value:,.0f}</text>')
+        parts.append(f'<text{kind} x="{where}" y="{BOTTOM + 20}" text-anchor="{anchor}">{value:,.0f}</text>')
     for value in y.ticks([error(limits.accuracy), *NICE_ERRORS], 28):
         kind = ' class="limit"' if value == error(limits.accuracy) else ""
         where = y.place(value)

@@ -22,10 +22,9 @@ def points(value: float) -> str:
     return f"{value:,.1f}".removesuffix(".0")
 
 
-def bound(criterion: Criterion, full: bool) -> str:
-    """Where a criterion gives all points, or none, as "24,999 or less"; blank where it has no such bound."""
-    value = criterion.full if full else criterion.zero
-    if value is None or criterion.measure not in SHOWN:
+def ends(criterion: Criterion) -> str:
+    """Where a criterion gives all points and where none, as "24,999 to 50,000"; blank where it has no such ends."""
+    if criterion.full is None or criterion.zero is None or criterion.measure not in SHOWN:
         return ""
-    upwards = (criterion.full > criterion.zero) == full
-    return f"{SHOWN[criterion.measure](value)} or {'more' if upwards else 'less'}"
+    write = SHOWN[criterion.measure]
+    return f"{write(criterion.full)} to {write(criterion.zero)}"

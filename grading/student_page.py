@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from grading.feedback import margins, next_steps
+from grading.feedback import next_steps
 from grading.grades import Grade, Run, limits_of
-
+from grading.margins import margins
 from grading.markup import cell, document, name, row, table, text
 from grading.rubric import MEASURES, SCORED, Scored
 from grading.scatter import shape
-from grading.shown import SHOWN, bound, points, words
+from grading.shown import SHOWN, ends, points, words
 from mnist_efficient_model import Limits, percent
 
 
@@ -45,18 +45,23 @@ def points_table(scored: Scored) -> str:
             value = MEASURES[criterion.measure](scored.grade)
         cells = [
             cell(text(criterion.name), tag="th"),
-            cell("" if value is None else SHOWN[criterion.measure](value)),
-            cell(bound(criterion, True)),
-            cell(bound(criterion, False)),
+            cell("" if value is None else text(SHOWN[criterion.measure](value))),
+            cell(text(ends(criterion))),
             cell("" if given is None else points(given), given),
             cell(points(criterion.points), criterion.points),
         ]
         rows.append(row(cells))
     total = "" if scored.score is None else points(scored.score)
     blank = cell("")
-    last = [cell("All", tag="th"), blank, blank, blank, cell(total, scored.score)]
+    last = [cell("All", tag="th"), blank, blank, cell(total, scored.score)]
     rows.append(row([*last, cell(points(scored.max_score), scored.max_score)], "total"))
-    return table(("Criterion", "Measured", "All points at", "None at", "Points", "Of"), rows, "Points", "plain")
+    return table(
+        ("Criterion", "Measured", "All points to none", "Points", "Of"), rows, "Points", "plain", ("Points", "Of")
+    )
+
+
+def yes(holds: bool) -> str:
+    return f'<span class="{"passed" if holds else "failed"}">{"yes" if holds else "no"}</span>'
 
 
 def limits_table(grade: Grade, limits: Limits) -> str:
@@ -67,16 +72,17 @@ def limits_table(grade: Grade, limits: Limits) -> str:
     }
     found = {margin.what: margin for margin in margins(grade, limits)}
     rows = []
-    for what, words in asked.items():
+    for what, limit in asked.items():
         measured, holds = "", ""
         if margin := found.get(what):
-            measured, kind = text(margin.sentence), "passed" if margin.holds else "failed"
-            holds = f'<span class="{kind}">{"yes" if margin.holds else "no"}{", but close" * margin.close}</span>'
-        rows.append(row([cell(what.capitalize(), tag="th"), *map(cell, (words, measured, holds))]))
+            measured, holds = text(margin.sentence), yes(margin.holds) + ", but close" * margin.close
+        rows.append(row([cell(what.capitalize(), tag="th"), *map(cell, (limit, measured, holds))]))
     seen = sorted({run.images_seen for run in grade.runs if run.images_seen is not None})
     images = ", ".join(f"{n:,}" for n in seen) + " images seen" * bool(seen)
-    rows.append(row([cell("One epoch", tag="th"), *map(cell, ("each training image once", images, ""))]))
-    return table(("Limit", "Asked", "Measured", "Holds"), rows, "Limits", "plain text")
+    diverged = any(run.diverged_at for run in grade.runs)
+    holds = yes(not diverged) if diverged or (grade.status in SCORED and grade.accuracy is not None) else ""
+    rows.append(row([cell("One epoch", tag="th"), *map(cell, ("each training image once", images, holds))]))
+    return table(("Limit", "Asked", "Measured", "Holds"), rows, "Limits", "plain")
 
 
 # --- Runs -------------------------------------------------------------------------------------------------------------
@@ -103,6 +109,7 @@ COLUMNS: dict[str, Callable[[Run], Any]] = {
     "Note": note,
     "Classes called": lambda run: " ".join(map(str, run.labels)),
 }
+WORDS = ("Note", "Classes called")
 FRACTIONS = ("Accuracy", "In training", "Before training")
 
 
@@ -121,7 +128,7 @@ def runs_table(runs: Sequence[Run]) -> str:
     rows = [{column: value(run) for column, value in COLUMNS.items()} for run in runs]
     kept = [column for column in COLUMNS if any(cells[column] not in (None, "") for cells in rows)]
     shown = [row(run_cell(column, cells[column]) for column in kept) for cells in rows]
-    return table(kept, shown, "Runs", "plain") + (
+    return table(kept, shown, "Runs", "runs", [column for column in kept if column not in WORDS]) + (
         '<p class="small">"In training" is the accuracy at the end of the epoch, on augmented images. In each run the '
         "classes 0 to 9 are called by other numbers, so that no model can bring its answers along.</p>\n"
     )
@@ -137,7 +144,7 @@ def made(grade: Grade) -> str:
         "Data": settings.get("dataset"),
         "Seeds": ", ".join(map(str, settings.get("seeds") or [])),
         "Model chosen": settings.get("model_name"),
-        "Seconds allowed": settings.get("seconds"),
+        "Seconds allowed": settings.get("seconds") and f"{settings['seconds']:,g}",
         "Memory allowed": settings.get("memory") and f"{settings['memory'] >> 20:,} MB",
         "Code": grade.description_bytes and f"{grade.description_bytes:,} bytes, compressed",
         "Isolation": ", ".join(["processes", *grade.isolation]) if grade.runs else None,
