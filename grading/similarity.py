@@ -24,8 +24,10 @@ from grading.submissions import Submission
 LENGTH = 6  # tokens of a shingle
 ALIKE = 0.8  # from here on two models are pointed out
 SHOWN = 3  # others named beside a student
-SHORT = 60  # a model of fewer shingles that are its own is like others by nature
-TENTH, FEW, MANY = 0.1, 5, 50  # of a class: what more students share was given to them, or everybody writes it
+SHORT = 60  # a model of fewer shingles is like others by nature
+SMALL = 20  # a smaller class tells nothing of what everybody writes: it counts as one of this size
+EVIDENCE = 25.0  # nats that two models must share
+BLOCK = 4096  # shingles that are compared at a time
 TOKENS = 100_000  # of one submission; more are no model
 
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -36,30 +38,29 @@ BUILTINS = frozenset(dir(builtins))
 def similar(submissions: Sequence[Submission]) -> dict[str, list[tuple[str, float]]]:
     """Per student the others with a similar model, the most similar first, with the resemblance from ALIKE to 1.
 
-    Students without any are left out. Time grows with the code, not with the pairs: a class of 200 takes a second.
+    A shingle weighs log(n / holders) in a class of n: nothing where all have it, as in a given template, and much where
+    two share what nobody else wrote (Sparck Jones 1972, "A statistical interpretation of term specificity"). Students
+    without anybody similar are left out.
     """
     found = [np.fromiter(shingles(submission), np.int64) for submission in submissions]
-    n, owner = len(found), np.repeat(np.arange(len(found)), [len(each) for each in found])
-    flat = np.concatenate([*found, np.empty(0, np.int64)])
-    order = np.argsort(flat, kind="stable")  # of one shingle, the students in their order
-    flat, owner = flat[order], owner[order]
-    _, place, holders = np.unique(flat, return_inverse=True, return_counts=True)
-    most = min(MANY, max(FEW, int(TENTH * n)))
-    own = holders[place] <= most
-    flat, owner = flat[own], owner[own]
-    sizes = np.bincount(owner, minlength=n)
-    pairs = []
-    for step in range(1, most):  # two holders of one shingle stand at most this far apart
-        same = flat[:-step] == flat[step:]
-        pairs.append(owner[:-step][same] * n + owner[step:][same])
-    pairs, shared = np.unique(np.concatenate([*pairs, np.empty(0, np.int64)]), return_counts=True)
-    one, other = np.divmod(pairs, max(1, n))
-    resemblance = shared / np.maximum(1, sizes[one] + sizes[other] - shared)
-    kept = (resemblance >= ALIKE) & (np.minimum(sizes[one], sizes[other]) >= SHORT)
+    n, sizes = len(found), np.array([len(each) for each in found], int)
+    distinct, place = np.unique(np.concatenate([*found, np.empty(0, np.int64)]), return_inverse=True)
+    holders = np.bincount(place, minlength=len(distinct))
+    weights = np.log(np.maximum(max(n, SMALL) / np.maximum(holders, 1), 1))
+    owner = np.repeat(np.arange(n), sizes)
+    shared, total = np.zeros((n, n)), np.bincount(owner, weights[place], minlength=n)
+    for start in range(0, len(distinct), BLOCK):
+        inside = (place >= start) & (place < start + BLOCK)
+        has = np.zeros((n, BLOCK), np.float32)
+        has[owner[inside], place[inside] - start] = np.sqrt(weights[place[inside]])
+        shared += has @ has.T
+    resemblance = shared / np.maximum(total[:, None] + total - shared, 1e-9)
+    kept = (resemblance >= ALIKE) & (shared >= EVIDENCE) & (np.minimum.outer(sizes, sizes) >= SHORT)
     close: dict[str, list[tuple[str, float]]] = {}
-    for a, b, value in zip(one[kept], other[kept], resemblance[kept], strict=True):
+    for a, b in np.argwhere(np.triu(kept, 1)):
         for student, rival in ((a, b), (b, a)):
-            close.setdefault(submissions[student].student, []).append((submissions[rival].student, float(value)))
+            value = min(1.0, float(resemblance[a, b]))
+            close.setdefault(submissions[student].student, []).append((submissions[rival].student, value))
     return {name: sorted(rivals, key=lambda r: (-r[1], r[0]))[:SHOWN] for name, rivals in sorted(close.items())}
 
 
