@@ -73,7 +73,7 @@ def accuracy_steps(grade: Grade, limits: Limits) -> list[str]:
         seeds = f"{below} of {len(grade.runs)} seeds lie below it, and another" if below else "Another"
         return [
             f"The accuracy holds, but is close to the limit. {seeds} grading may come out on the other side. "
-            f"For more margin: {improvements(grade, limits)}"
+            f"For more margin, {improvements(grade, limits)}"
         ]
     diverged = [run.diverged_at for run in grade.runs if run.diverged_at]
     if diverged:
@@ -99,10 +99,10 @@ def accuracy_steps(grade: Grade, limits: Limits) -> list[str]:
 def improvements(grade: Grade, limits: Limits) -> str:
     """What usually makes a small model more accurate within its one epoch."""
     spare = limits.parameters - grade.parameters - (grade.buffers or 0)
-    words = "put BatchNorm after each convolution, take dropout out (one epoch cannot overfit), return logits without "
-    words += "softmax, and try lr and a smaller batch_size in RECIPE"
+    words = "what usually helps is BatchNorm after each convolution, no dropout (one epoch cannot overfit), logits "
+    words += "without softmax, and another lr or a smaller batch_size in RECIPE"
     if spare > limits.parameters // 10:
-        words += f"; you may use {spare - 1:,} parameters more, best as convolutions"
+        words += f"; {spare - 1:,} parameters are left, best used in convolutions"
     return words + "."
 
 

@@ -56,8 +56,9 @@ class TestMargins:
             "accuracy": "accuracy 98.10 % (median of 3 seeds, 98.00 % to 98.20 %): 3.10 points above 95.00 %",
         }
         found = sentences(a_grade(0.9, parameters=25_000, buffers=10))
-        assert found["parameters"].endswith("10 numbers in buffers and constants, 25,010 in all: 11 too many to be under "
-                                            "25,000")  # fmt: skip
+        assert (
+            "10 numbers in buffers and constants, 25,010 in all: 11 too many to be under 25,000" in found["parameters"]
+        )
         assert found["accuracy"] == "accuracy 90.00 % (one seed): 5.00 points below 95.00 %"
 
     @pytest.mark.parametrize(
@@ -123,14 +124,14 @@ class TestWhatToDoNext:
         assert "next to nothing" in steps(guesses)
 
     def test_offers_the_parameters_that_are_left(self):
-        assert "17,149 parameters more" in steps(a_grade(0.9, parameters=7_850))
-        assert "parameters more" not in steps(a_grade(0.9))
+        assert "17,149 parameters are left" in steps(a_grade(0.9, parameters=7_850))
+        assert "are left" not in steps(a_grade(0.9))
 
     @pytest.mark.parametrize(
         "doubt, cure",
         [
-            ("it cannot become a graph: what it does depends on numbers in a tensor (m.py, line 3: if x.sum() > 0:)", "torch.where"),
-            ("it cannot become a graph: it has a backward of its own, autograd.Function Spike", "without backward hooks"),
+            ("what it does depends on numbers in a tensor (m.py, line 3: if x.sum() > 0:)", "torch.where"),
+            ("it has a backward of its own, autograd.Function Spike", "without backward hooks"),
             ("its code is 9,000 bytes long when compressed, more than 6,000: it could bring weights", "long tables"),
             ("7,840 of its initial weights do not depend on the seed, and are no simple pattern", "torch.nn.init"),
             ("it cannot become a graph: something new", "a fixed list of PyTorch operations"),
@@ -261,7 +262,7 @@ def renamed(code: str) -> str:
 
 
 def disguised(code: str) -> str:
-    """Other names, other imports, the classes in the other order, comments, docstrings, type hints, a training script."""
+    """Other names and imports, the classes in the other order, comments, docstrings, type hints, a training script."""
     head, block, net = renamed(code).split("\n\n\n")
     head = "from torch import nn as layers, Tensor\nimport torch.nn.functional as fun\n"
     body = f"{net}\n\n{block}\n".replace("nn.", "layers.").replace("F.", "fun.")
@@ -353,7 +354,7 @@ class TestTheStudentsOwnCheck:
         monkeypatch.setattr(judge, "secret_permutation", lambda: np.arange(10))  # else accuracies differ a little
         folder = tmp_path / "submissions"
         folder.mkdir()
-        for name in ("groupnorm_depthwise", "dropout_softmax", "custom_autograd"):
+        for name in ("groupnorm_depthwise", "dropout_softmax"):
             (folder / f"{name}.py").write_bytes((HERE / "honest" / f"{name}.py").read_bytes())
         (folder / "repo" / "src").mkdir(parents=True)
         (folder / "repo" / "src" / "model.py").write_text(NOT_A_GRAPH)
