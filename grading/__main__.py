@@ -1,8 +1,9 @@
 """Hold a whole class's models to the limits of the efficient-MNIST challenge.
 
     python -m grading SUBMISSIONS              one file or folder per student -> grades/grades.csv, report.html, ...
-    python -m grading path/model.py            one submission
     python -m grading SUBMISSIONS --roster R.csv      also canvas.csv and moodle.csv
+    python -m grading model.py                 one submission, as its author checks it before handing in: the same code,
+                                               seeds and verdict, with the distance from each limit and what to do next
     python -m grading --gradescope OUT.zip     the autograder to upload to Gradescope
     python -m grading --classroom50 FOLDER     the autograder to commit for Classroom 50
 
@@ -33,7 +34,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mnist_efficient_model as challenge
-from grading import classroom50, gradebook, platforms, rubric
+from grading import classroom50, feedback, gradebook, platforms, rubric, similarity
 from grading.choices import read_choices
 from grading.grades import Grade, Settings
 from grading.judge import Grader
@@ -61,6 +62,10 @@ class Class:
     def __init__(self, grader: Grader, submissions: Sequence[Submission], out: Path, criteria: list) -> None:
         self.grader, self.submissions, self.out, self.criteria = grader, submissions, out, criteria
         self.grades = gradebook.read_grades(out)
+        if len(submissions) == 1:
+            self.similar = gradebook.read_similar(out, submissions[0].student)
+        else:
+            self.similar = similarity.similar(submissions)
         settings, digest = grader.settings, grader.digest
         self.waiting = [
             submission for submission in submissions
@@ -138,8 +143,7 @@ class Class:
             del self.local.worker
 
     def write(self) -> None:
-        settings = self.grader.settings
-        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, settings, self.similar)
+        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, self.grader.settings, self.similar)
 
 
 def tell(line: str) -> None:
@@ -173,7 +177,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = challenge.Parser(
         prog="python -m grading",
         description="Hold models to the limits of the efficient-MNIST challenge: each becomes a graph of operators "
-        "that the challenge's own engine trains for one epoch and tests, in processes without the submission's code.",
+        "that the challenge's own engine trains for one epoch and tests, in processes without the submission's code. "
+        "Of one submission it prints the verdict, the points, how far above or below each limit it lies, and what to "
+        "do next: the same code, seeds and verdict as in a class.",
         epilog="exit status: 0 grading worked, whatever the grades; 2 usage; 4 data or machine",
     )
     add, limits = parser.add_argument, Limits()
@@ -256,10 +262,15 @@ def command(arguments: argparse.Namespace) -> int:
         scored = [rubric.score(grade, criteria) for grade in everybody.grades.values()]
         for note in platforms.write_sheets(out, roster, scored, arguments.assignment, limits):
             tell(note)
-    platforms.write_exports([rubric.score(grade, criteria) for grade in grades], limits, time.monotonic() - start)
+    scored = [rubric.score(grade, criteria) for grade in grades]
+    platforms.write_exports(scored, limits, time.monotonic() - start)
+    where = "release-body.md" if classroom50.checkout() else out
+    if len(scored) == 1:
+        print(f"{feedback.to_text(scored[0], limits)}See {where}")
+        return OK
     counts = {status: sum(g.status == status for g in grades) for status in sorted({g.status for g in grades})}
     listed = ", ".join(f"{n:,} {status}" for status, n in counts.items())
-    print(f"{len(grades):,} graded: {listed}; see {'release-body.md' if classroom50.checkout() else out}")
+    print(f"{len(grades):,} graded: {listed}; see {where}")
     return OK
 
 

@@ -1,10 +1,10 @@
-"""Which students handed in (nearly) the same model, for a teacher to look at: never part of a grade or a student's page.
+"""Which students handed in (nearly) the same model, for a teacher to look at: never part of a grade.
 
 Only syntax trees are read. What is compared is what a model consists of: the classes in its files, ``build_model``, and
-what they use; not how the student's script loads data, trains or plots. Each definition becomes a list of tokens in
-which the author's own names and texts are left out, and each run of LENGTH tokens is a shingle. Two models are as
-similar as their sets of shingles: those in both over those in either (Broder 1997, "On the resemblance and containment of
-documents"). Comments, formatting, type hints, names and the order of definitions do not matter; numbers do, since
+what they use; not how a script loads data, trains or plots. Each definition becomes a list of tokens in which the
+author's own names and texts are left out, and each run of LENGTH tokens is a shingle. Two models are as similar as
+their sets of shingles are: those in both over those in either (Broder 1997, "On the resemblance and containment of
+documents"). Comments, formatting, type hints, names and the order of definitions do not matter. Numbers do, since
 students of one course build alike, and differ in them.
 """
 
@@ -162,7 +162,7 @@ def tokens(root: ast.AST, own: set[str], imported: dict[str, str]) -> Iterator[s
             yield "Attribute" if node.attr in own else node.attr
             waiting.append(node.value)
         elif isinstance(node, ast.Constant):
-            yield "text" if isinstance(node.value, (str, bytes)) else repr(node.value)[:40]
+            yield "text" if isinstance(node.value, (str, bytes)) else f"{type(node.value).__name__} {hash(node.value)}"
         elif isinstance(node, ast.JoinedStr):
             yield "text"
         else:
