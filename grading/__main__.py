@@ -1,7 +1,8 @@
 """Hold a whole class's models to the limits of the efficient-MNIST challenge.
 
     python -m grading SUBMISSIONS              one file or folder per student -> grades/grades.csv, report.html, ...
-    python -m grading path/model.py            one submission
+    python -m grading model.py                 one submission, as its author checks it before handing in: the same code,
+                                               seeds and verdict, with the distance from each limit and what to do next
     python -m grading --gradescope OUT.zip     the autograder to upload to Gradescope
 
 This process imports nothing of a submission and runs no operator of it. See docs/grading.md.
@@ -31,13 +32,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mnist_efficient_model as challenge
-from grading import gradebook, platforms, rubric
+from grading import feedback, gradebook, platforms, rubric, similarity
 from grading.grades import Grade, Settings
 from grading.judge import Grader
 from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost
 from grading.sandbox.isolation import ROOT, resource
 from grading.sandbox.watch import safe_text
-from grading.similarity import similar
 from grading.submissions import Submission, find_submissions
 from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, argument
 
@@ -58,6 +58,10 @@ class Class:
     def __init__(self, grader: Grader, submissions: Sequence[Submission], out: Path, criteria: list) -> None:
         self.grader, self.submissions, self.out, self.criteria = grader, submissions, out, criteria
         self.grades = gradebook.read_grades(out)
+        if len(submissions) == 1:
+            self.similar = gradebook.read_similar(out, submissions[0].student)
+        else:
+            self.similar = similarity.similar(submissions)
         settings, digest = grader.settings, grader.digest
         self.waiting = [
             submission for submission in submissions
@@ -65,7 +69,6 @@ class Class:
         ]  # fmt: skip
         self.lock, self.over, self.local = threading.Lock(), threading.Event(), threading.local()
         self.workers: list[Worker] = []
-        self.similar = similar(submissions)
 
     def grade_all(self, jobs: int, folder: Path) -> list[Grade]:
         """Grade what waits, ``jobs`` at a time; says on stderr how it goes. Raises OSError where it cannot write."""
@@ -135,8 +138,7 @@ class Class:
             del self.local.worker
 
     def write(self) -> None:
-        settings = self.grader.settings
-        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, settings, self.similar)
+        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, self.grader.settings, self.similar)
 
 
 def tell(line: str) -> None:
@@ -170,7 +172,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = challenge.Parser(
         prog="python -m grading",
         description="Hold models to the limits of the efficient-MNIST challenge: each becomes a graph of operators "
-        "that the challenge's own engine trains for one epoch and tests, in processes without the submission's code.",
+        "that the challenge's own engine trains for one epoch and tests, in processes without the submission's code. "
+        "Of one submission it prints the verdict, the points, how far above or below each limit it lies, and what to "
+        "do next: the same code, seeds and verdict as in a class.",
         epilog="exit status: 0 grading worked, whatever the grades; 2 usage; 4 data or machine",
     )
     add, limits = parser.add_argument, Limits()
@@ -234,7 +238,11 @@ def command(arguments: argparse.Namespace) -> int:
     with work_folder() as work:
         grader = Grader(data, settings, [arguments.submissions, out, data_dir, Path(ROOT, "data")], work)
         grades = Class(grader, submissions, out, criteria).grade_all(arguments.jobs, work)
-    platforms.write_exports(out, [rubric.score(grade, criteria) for grade in grades], time.monotonic() - start)
+    scored = [rubric.score(grade, criteria) for grade in grades]
+    platforms.write_exports(out, scored, time.monotonic() - start)
+    if len(scored) == 1:
+        print(f"{feedback.to_text(scored[0], limits)}See {out}")
+        return OK
     counts = {status: sum(g.status == status for g in grades) for status in sorted({g.status for g in grades})}
     listed = ", ".join(f"{n:,} {status}" for status, n in counts.items())
     print(f"{len(grades):,} graded: {listed}; see {out}")

@@ -38,15 +38,13 @@ def next_steps(grade: Grade, limits: Limits) -> list[str]:
     if grade.status == "machine_error":
         return ["Nothing: the grading machine failed, not your model. It will be graded again."]
     if grade.status in SCORED:
-        steps = size_steps(grade, limits) + accuracy_steps(grade, limits) + alone_steps(grade)
+        steps = [*size_steps(grade, limits), *accuracy_steps(grade, limits), *alone_steps(grade)]
     else:
         steps = trouble_steps(grade)
     steps += doubt_steps(grade)
-    if grade.status == "passed" and not steps:
-        return ["Well done: every limit holds, with room to spare. There is nothing else to do."]
     if grade.status != "passed":
-        steps.append(f"Check it again before you hand it in: {check_command(grade, limits)}")
-    return steps
+        return [*steps, f"Check it before you hand it in again: {check_command(grade, limits)}"]
+    return steps or ["Well done: every limit holds, with room to spare. There is nothing else to do."]
 
 
 def size_steps(grade: Grade, limits: Limits) -> list[str]:
@@ -54,49 +52,48 @@ def size_steps(grade: Grade, limits: Limits) -> list[str]:
     if not found or found[0].holds:
         return []
     steps = [f"Take out at least {found[0].measured - limits.parameters + 1:,} parameters."]
-    steps.append(
-        "The usual cures: average over all positions (nn.AdaptiveAvgPool2d(1)) before the last linear layer instead of "
-        "flattening a whole map into a wide one, pool earlier, and use fewer channels: half of them in two layers that "
-        "follow each other is a quarter of the weights between them."
-    )
+    if grade.largest and 2 * grade.largest[1] > found[0].measured:
+        steps[0] += f" Most of them are in {grade.largest[0]}, which has {grade.largest[1]:,}."
     if grade.buffers and grade.buffers > grade.parameters:
-        steps.append("Most of it are buffers and constants: compute tables where they are used, or do without them.")
-    return steps
+        return [*steps, "Buffers and constants count too: compute tables where they are used, or do without them."]
+    return [
+        *steps,
+        "The usual cures: average over all positions (nn.AdaptiveAvgPool2d(1)) before the last linear layer instead of "
+        "flattening a whole map into a wide one; fewer channels, since half as many in two layers that follow each "
+        "other make a quarter of the weights between them; narrower linear layers.",
+    ]
 
 
 def accuracy_steps(grade: Grade, limits: Limits) -> list[str]:
     found = [margin for margin in margins(grade, limits) if margin.what == "accuracy"]
-    if not found:
+    if not found or (found[0].holds and not found[0].close):
         return []
-    (margin,) = found
-    below = sum(run.accuracy is not None and run.accuracy < limits.accuracy for run in grade.runs)
-    if margin.holds:
-        if not margin.close:
-            return []
-        seeds = f" {below} of the {len(grade.runs)} seeds lie below it." if below else ""
+    if found[0].holds:
+        below = sum(run.accuracy < limits.accuracy for run in grade.runs)
+        seeds = f"{below} of {len(grade.runs)} seeds lie below it, and another" if below else "Another"
         return [
-            f"It passed, but close to the limit, and another grading may come out below.{seeds} For more margin: "
-            + improvements(grade, limits)
+            f"The accuracy holds, but is close to the limit. {seeds} grading may come out on the other side. "
+            f"For more margin: {improvements(grade, limits)}"
         ]
     diverged = [run.diverged_at for run in grade.runs if run.diverged_at]
     if diverged:
         return [
             f"The loss stopped being a number at step {diverged[0]:,} in {len(diverged)} of {len(grade.runs)} runs: "
-            'set a smaller learning rate, a third of yours to begin with, as in RECIPE = {"lr": 0.003}, and put '
-            "BatchNorm before the activations."
+            'set a smaller learning rate, as in RECIPE = {"lr": 0.003}, then a third of it, and put BatchNorm before '
+            "the activations."
         ]
     if cause := diagnosis(grade):
         return [
-            f"{cause[0].upper()}{cause[1:]}. Call nothing like self.eval() or self.training = ... in the model; use "
-            "nn.BatchNorm2d and nn.Dropout as modules made in __init__, not functions with training=True."
+            f"{cause[0].upper()}{cause[1:]}. BatchNorm and dropout belong into __init__ as nn.BatchNorm2d and "
+            "nn.Dropout; the functions of torch.nn.functional need training=self.training."
         ]
     if grade.accuracy < GUESSING:
         return [
             "It learned next to nothing: check that layers are attributes (or in an nn.ModuleList), that nothing cuts "
             "the gradient (detach, .data, argmax), and that forward returns logits; then try another lr in RECIPE."
         ]
-    near = "You are close. " if margin.close else ""
-    return [f"{near}It learned too little in its one epoch: {improvements(grade, limits)}"]
+    near = "It is close to the limit, but" if found[0].close else "It"
+    return [f"{near} learned too little in its one epoch: {improvements(grade, limits)}"]
 
 
 def improvements(grade: Grade, limits: Limits) -> str:
@@ -119,6 +116,7 @@ def alone_steps(grade: Grade) -> list[str]:
     ]
 
 
+MAIN = 'if __name__ == "__main__":'
 DOUBT_CURES = (  # words of a doubt, and what removes it
     ("bytes long when compressed", "Keep only the model in its file: take long tables, strings and data out."),
     ("do not depend on the seed", "Start from random weights (torch.nn.init), not from fixed numbers."),
@@ -130,39 +128,36 @@ DOUBT_CURES = (  # words of a doubt, and what removes it
 
 
 def doubt_steps(grade: Grade) -> list[str]:
-    return [
-        f"Not verified: {doubt}. {next(cure for words, cure in DOUBT_CURES if words in doubt)}"
-        for doubt in grade.doubts
-    ]
+    cures = [next(cure for words, cure in DOUBT_CURES if words in doubt) for doubt in grade.doubts]
+    return [f"Not verified: {doubt}. {cure}" for doubt, cure in zip(grade.doubts, cures, strict=True)]
 
 
-TROUBLE_CURES = {  # status: (words of the reason, what to do), the first whose words are there
+ONLY_DEFINE = "Importing the file must only define the model: move training, downloads and prints under " + MAIN
+TROUBLE_CURES = {  # status: (words of the reason, what to do); the first whose words are there
     "invalid": (
-        ("not verified, and only verified", ""),  # doubt_steps has it
-        ("which of these is the model", "Put the model into a file model.py at the top of the repository."),
+        ("not verified, and only verified", ""),  # doubt_steps says it
+        ("which of these is the model", "Put the model into a file model.py at the top of what you hand in."),
         ("there is no model.py", "Put the model into a file model.py at the top of what you hand in."),
         ("notebook", "Copy the cell with the model's class into a file model.py, with its imports."),
-        ("which the grading machine does not have", "Take that import out, or move it to where only your plots need it."),
-        ('under if __name__ == "__main__":', "Importing the file must only define the model: move training, downloads and "
-         'prints under if __name__ == "__main__":'),
+        ("the grading machine does not have", "Take that import out, or make it only where your plots need it."),
+        (MAIN, ONLY_DEFINE),
         ("RECIPE", "RECIPE may hold batch_size, lr, optimizer, weight_decay and label_smoothing, as plain values."),
-        ("images give", "forward takes (N, 1, 28, 28) and must return (N, 10): one logit per class for each image."),
-        ("", "Mend the line that the reason names: an nn.Module that is built without arguments, takes (N, 1, 28, 28) "
-         "and returns (N, 10)."),
+        ("images give", "forward takes (N, 1, 28, 28) and must return (N, 10): ten logits for each image."),
+        ("", "Correct the line that the reason names. The model is an nn.Module that is made without arguments, takes "
+         "(N, 1, 28, 28) and returns (N, 10)."),
     ),
     "timeout": (
-        ("'import'", "Importing the file must only define the model: move training, downloads and loops under "
-         'if __name__ == "__main__":'),
-        ("", "Make it faster: fewer channels, pooling earlier, no Python loops over images or pixels in forward."),
+        ("'import'", ONLY_DEFINE),
+        ("", "Make it faster: fewer channels, earlier pooling, no Python loops over images or pixels in forward."),
     ),
-    "out_of_memory": (("", "Make it smaller: fewer channels at full resolution, pooling earlier, a smaller batch_size."),),
-    "crashed": (("", "Its process died. Run it at home in a fresh Python process; leave out what is not PyTorch."),),
+    "out_of_memory": (("", "Make it smaller: fewer channels at full resolution, earlier pooling, a smaller batch."),),
+    "crashed": (("", "Its process died: leave out what is not PyTorch (threads, ctypes, exits, compiled code)."),),
     "rejected": (
-        ("link", "Hand in the file itself instead of a link."),
+        ("is a link", "Hand in the file itself instead of a link."),
         ("trained before", "A model must start untrained: take loaded weights and fixed tables out."),
         ("memorised", "The model must read digits, not recognise stored images: take what it stores out."),
         ("hand in the code only", "Hand in the code only, without data, environments and results."),
-        ("", "The reason names the rule that was broken. Take that out; if it happened by mistake, ask your teacher."),
+        ("", "The reason names the rule that it broke: take that out. If it happened by mistake, ask your teacher."),
     ),
 }  # fmt: skip
 
@@ -216,9 +211,17 @@ def to_text(scored: Scored, limits: Limits) -> str:
 def to_markdown(scored: Scored, limits: Limits) -> str:
     """All of it in Markdown, with everything that a student or teacher wrote escaped; ends with a line break."""
     grade = scored.grade
-    lines = [f"### {plain(grade.student)}: {verdict_line(scored)}", "", plain(safe_text(grade.reason)), ""]
+    lines = [
+        f"### {plain(safe_text(grade.student, 80))}: {verdict_line(scored)}",
+        "",
+        plain(safe_text(grade.reason)),
+        "",
+    ]
     lines += ["| criterion | points | of |", "|---|---:|---:|"]
-    lines += [f"| {plain(c.name)} | {'' if part is None else f'{part:g}'} | {c.points} |" for c, part in scored.parts]
+    lines += [
+        f"| {plain(safe_text(c.name, 100))} | {'' if part is None else f'{part:g}'} | {c.points} |"
+        for c, part in scored.parts
+    ]
     if found := margins(grade, limits):
         lines += ["", "**Limits**", "", *(f"- {'holds' if m.holds else 'broken'}: {plain(m.sentence)}" for m in found)]
     lines += ["", "**Next**", "", *(f"- {plain(safe_text(step, 1000))}" for step in next_steps(grade, limits))]

@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from grading.rubric import Criterion, Scored, ranked, score
 from grading.student_page import to_student_page
 from mnist_efficient_model import Limits, write_file, write_files
 
+SIMILAR = "similar.json"
 RANKED = ("student", "accuracy_median", "parameters", "train_seconds")  # what the leaderboard shows of a row
 
 
@@ -76,16 +78,34 @@ def still_valid(grade: Grade | None, key: str) -> bool:
 
 
 def write_gradebook(
-    out: Path, grades: Iterable[Grade], rubric: list[Criterion], settings: Settings, similar: Similar | None = None
+    out: Path, grades: Iterable[Grade], rubric: list[Criterion], settings: Settings, similar: Similar
 ) -> None:
-    """All that a teacher opens, by student's name; ``similar`` tells whose code is like whose."""
+    """All that a teacher opens, by student's name. ``similar`` is for the teacher only: nothing handed back has it."""
     gradebook = [score(grade, rubric) for grade in sorted(grades, key=lambda grade: grade.student)]
     best = leaderboard(gradebook)
+    rows = [{**scored.row(), "similar_to": similar_to(similar, scored.grade.student)} for scored in gradebook]
     write_files({
-        out / "grades.csv": to_csv([scored.row() for scored in gradebook]),
-        out / "report.html": to_page(gradebook, settings, rubric, similar or {}),
+        out / "grades.csv": to_csv(rows),
+        out / SIMILAR: json.dumps(similar, indent=2) + "\n",
+        out / "report.html": to_page(gradebook, settings, rubric, similar),
         out / "leaderboard.csv": to_csv(best) if best else ",".join(("rank", *RANKED)) + "\n",
     })  # fmt: skip
+
+
+def similar_to(similar: Similar, student: str) -> str | None:
+    """``alice 0.97; bob 0.91``, rounded down; None where there is nobody."""
+    rivals = similar.get(student, ())
+    return "; ".join(f"{name} {math.floor(100 * value) / 100:.2f}" for name, value in rivals) or None
+
+
+def read_similar(out: Path, graded: str) -> dict[str, list[tuple[str, float]]]:
+    """What an earlier run for the whole class found, without the student who is ``graded`` anew; empty if nothing."""
+    try:
+        found = json.loads((out / SIMILAR).read_text(encoding="utf-8"))
+        pairs = {name: [(str(r), float(v)) for r, v in rivals if r != graded] for name, rivals in found.items()}
+        return {name: rivals for name, rivals in pairs.items() if rivals and name != graded}
+    except (OSError, ValueError, TypeError, AttributeError):
+        return {}
 
 
 def leaderboard(gradebook: Iterable[Scored]) -> list[dict[str, Any]]:

@@ -82,6 +82,7 @@ class Grade:
     description_bytes: int | None = None  # of the code that the model consists of, compressed
     parameters: int | None = None  # the most of all seeds
     buffers: int | None = None
+    largest: tuple[str, int] | None = None  # the tensor with the most numbers that count, and how many
     accuracy: float | None = None  # the median; of an even number of seeds the lower middle one
     accuracy_min: float | None = None
     accuracy_max: float | None = None

@@ -13,7 +13,7 @@ import math
 import secrets
 import struct
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ class Grader:
                                       inputs={**inputs, "images": str(self.images), "labels": labels})  # fmt: skip
         self.note(run, trained)
         if not program:
-            self.count(run, weights)
+            self.count(case, run, weights)
         if not run.diverged_at and (run.images_seen != n or trained["facts"].get("each_once") is not True):
             raise Ended("rejected", f"its epoch delivered {run.images_seen} images, where each of {n:,} is due once")
         self.test(case, run, program, self.put(case, "weights", weights), names)
@@ -157,6 +157,7 @@ class Grader:
             return None, config
         count = program.count()
         run.parameters, run.buffers = count.parameters, count.buffers
+        case.grade.largest = largest((t.name, t.numel) for t in program.tensors if t.role != "statistics")
         self.check_size(run)
         if first and (fixed := checks.brought_along(program, other)):
             case.grade.doubt(f"{fixed:,} of its initial weights do not depend on the seed, and are no simple pattern")
@@ -187,7 +188,7 @@ class Grader:
         run.train_accuracy = number(facts.get("train_accuracy"))
         run.images_seen, run.diverged_at = whole(facts.get("images_seen")), whole(facts.get("diverged_at"))
 
-    def count(self, run: Run, weights: bytes) -> None:
+    def count(self, case: Case, run: Run, weights: bytes) -> None:
         """Count the weights that came out of a submission's own code."""
         try:
             found = state.unpack(weights)
@@ -195,6 +196,7 @@ class Grader:
             raise Ended("rejected", f"the weights that came out of its training are {error}") from error
         run.parameters = sum(e.numbers for e in found if e.kind == "parameter")
         run.buffers = sum(e.numbers for e in found if e.kind == "buffer")
+        case.grade.largest = largest((e.name, e.numbers) for e in found if e.kind != "statistics")
         self.check_size(run)
 
     def test(self, case: Case, run: Run, program: str | None, weights: str, names: np.ndarray) -> None:
@@ -232,6 +234,12 @@ class Grader:
 def secret_permutation() -> np.ndarray:
     """What each class is called in one run: an honest model cannot tell, one that brings answers from home is wrong."""
     return np.random.default_rng(secrets.randbits(128)).permutation(challenge.CLASSES)
+
+
+def largest(tensors: Iterable[tuple[str, int]]) -> tuple[str, int] | None:
+    """The name and the numbers of the largest tensor."""
+    name, numbers = max(tensors, key=lambda tensor: tensor[1], default=("", 0))
+    return (safe_text(name, 80), numbers) if numbers else None
 
 
 def number(value: Any) -> float | None:

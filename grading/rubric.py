@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from grading.grades import Grade
-from mnist_efficient_model import USAGE, ChallengeError, Limits, percent
+from mnist_efficient_model import CLASSES, USAGE, ChallengeError, Limits, percent
 
 SCORED = ("passed", "failed")  # the statuses of models that ran; the others have no figures to give credit for
 
@@ -33,11 +33,17 @@ MEASURES = {
 
 
 def default_rubric(limits: Limits) -> list[Criterion]:
+    """10 points for running, 30 for the size, 60 for the accuracy.
+
+    Credit falls to none at twice the allowed parameters, and at twice the allowed errors: at 90 % where 95 % are asked.
+    It ends at guessing at the latest, and always at least a point below the limit.
+    """
     most = limits.parameters
+    none = round(min(max(1 / CLASSES, 2 * limits.accuracy - 1), limits.accuracy - 0.01), 6)
     return [
         Criterion("Builds, trains and answers", "runs", 10, 1, 0),
         Criterion(f"Fewer than {most:,} parameters", "parameters", 30, most - 1, 2 * most),
-        Criterion(f"Accuracy of {percent(limits.accuracy)}", "accuracy", 60, limits.accuracy, limits.accuracy / 2),
+        Criterion(f"Accuracy of {percent(limits.accuracy)}", "accuracy", 60, limits.accuracy, none),
     ]
 
 

@@ -1,10 +1,10 @@
-"""Which students handed in (nearly) the same model, for a teacher to look at: never part of a grade or a student's page.
+"""Which students handed in (nearly) the same model, for a teacher to look at: never part of a grade.
 
 Only syntax trees are read. What is compared is what a model consists of: the classes in its files, ``build_model``, and
-what they use; not how the student's script loads data, trains or plots. Each definition becomes a list of tokens in
-which the author's own names and texts are left out, and each run of LENGTH tokens is a shingle. Two models are as
-similar as their sets of shingles: those in both over those in either (Broder 1997, "On the resemblance and containment of
-documents"). Comments, formatting, type hints, names and the order of definitions do not matter; numbers do, since
+what they use; not how a script loads data, trains or plots. Each definition becomes a list of tokens in which the
+author's own names and texts are left out, and each run of LENGTH tokens is a shingle. Two models are as similar as
+their sets of shingles are: those in both over those in either (Broder 1997, "On the resemblance and containment of
+documents"). Comments, formatting, type hints, names and the order of definitions do not matter. Numbers do, since
 students of one course build alike, and differ in them.
 """
 
@@ -24,8 +24,9 @@ from grading.submissions import Submission
 LENGTH = 6  # tokens of a shingle
 ALIKE = 0.8  # from here on two models are pointed out
 SHOWN = 3  # others named beside a student
-SHORT = 60  # a model of fewer shingles that are its own is like others by nature
-TENTH, FEW, MANY = 0.1, 5, 50  # of a class: what more students share was given to them, or everybody writes it
+SHORT = 60  # a model of fewer shingles is like others by nature
+TENTH, FEW, MANY = 0.1, 5, 50  # of a class: what more students share was given to them, or everybody writes it ...
+OWN = 20  # ... and does not count; a model of fewer other shingles is not compared
 TOKENS = 100_000  # of one submission; more are no model
 
 DEFINITIONS = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -48,6 +49,7 @@ def similar(submissions: Sequence[Submission]) -> dict[str, list[tuple[str, floa
     own = holders[place] <= most
     flat, owner = flat[own], owner[own]
     sizes = np.bincount(owner, minlength=n)
+    long = (sizes >= OWN) & (np.array([len(each) for each in found]) >= SHORT)
     pairs = []
     for step in range(1, most):  # two holders of one shingle stand at most this far apart
         same = flat[:-step] == flat[step:]
@@ -55,7 +57,7 @@ def similar(submissions: Sequence[Submission]) -> dict[str, list[tuple[str, floa
     pairs, shared = np.unique(np.concatenate([*pairs, np.empty(0, np.int64)]), return_counts=True)
     one, other = np.divmod(pairs, max(1, n))
     resemblance = shared / np.maximum(1, sizes[one] + sizes[other] - shared)
-    kept = (resemblance >= ALIKE) & (np.minimum(sizes[one], sizes[other]) >= SHORT)
+    kept = (resemblance >= ALIKE) & long[one] & long[other]
     close: dict[str, list[tuple[str, float]]] = {}
     for a, b, value in zip(one[kept], other[kept], resemblance[kept], strict=True):
         for student, rival in ((a, b), (b, a)):
@@ -161,7 +163,7 @@ def tokens(root: ast.AST, own: set[str], imported: dict[str, str]) -> Iterator[s
             yield "Attribute" if node.attr in own else node.attr
             waiting.append(node.value)
         elif isinstance(node, ast.Constant):
-            yield "text" if isinstance(node.value, (str, bytes)) else repr(node.value)[:40]
+            yield "text" if isinstance(node.value, (str, bytes)) else f"{type(node.value).__name__} {hash(node.value)}"
         elif isinstance(node, ast.JoinedStr):
             yield "text"
         else:
