@@ -41,7 +41,6 @@ from grading.judge import Grader
 from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost
 from grading.sandbox.isolation import ROOT, resource
 from grading.sandbox.watch import safe_text
-from grading.similarity import similar
 from grading.submissions import Submission, find_submissions
 from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, argument
 
@@ -73,7 +72,6 @@ class Class:
         ]  # fmt: skip
         self.lock, self.over, self.local = threading.Lock(), threading.Event(), threading.local()
         self.workers: list[Worker] = []
-        self.similar = similar(submissions)
 
     def grade_all(self, jobs: int, folder: Path) -> list[Grade]:
         """Grade what waits, ``jobs`` at a time; says on stderr how it goes. Raises OSError where it cannot write."""

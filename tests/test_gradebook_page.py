@@ -95,7 +95,7 @@ def some_similar(grades: list[Grade]) -> dict[str, list[tuple[str, float]]]:
 
 
 def write_class(out: Path, grades: list[Grade], similar=None) -> Path:
-    gradebook.write_gradebook(out, grades, RUBRIC, SETTINGS, similar)
+    gradebook.write_gradebook(out, grades, RUBRIC, SETTINGS, similar or {})
     gradebook.write_missing_pages(out, grades, RUBRIC, LIMITS)
     return out / "report.html"
 
