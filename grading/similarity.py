@@ -54,22 +54,21 @@ def similar(submissions: Sequence[Submission]) -> dict[str, list[tuple[str, floa
         has = np.zeros((n, BLOCK), np.float32)
         has[owner[inside], place[inside] - start] = np.sqrt(weights[place[inside]])
         shared += has @ has.T
-    resemblance = shared / np.maximum(total[:, None] + total - shared, 1e-9)
+    resemblance = (shared / np.maximum(total[:, None] + total - shared, 1e-9)).round(5)  # rounding of float32 is less
     kept = (resemblance >= ALIKE) & (shared >= EVIDENCE) & (np.minimum.outer(sizes, sizes) >= SHORT)
     close: dict[str, list[tuple[str, float]]] = {}
     for a, b in np.argwhere(np.triu(kept, 1)):
         for student, rival in ((a, b), (b, a)):
-            value = min(1.0, float(resemblance[a, b]))
-            close.setdefault(submissions[student].student, []).append((submissions[rival].student, value))
+            close.setdefault(submissions[student].student, []).append(
+                (submissions[rival].student, float(resemblance[a, b]))
+            )
     return {name: sorted(rivals, key=lambda r: (-r[1], r[0]))[:SHOWN] for name, rivals in sorted(close.items())}
 
 
 def shingles(submission: Submission) -> set[int]:
     """The hashes of a model's shingles; a shingle that occurs again is another one."""
-    files, main = submission.files, submission.main
-    names = [name for name in files if name.endswith(".py")]
-    if len(names) > 1:
-        names = source.own_imports(files, main) if main else sorted(source.module_files(files))
+    files = submission.files
+    names = list(dict.fromkeys(name for main in submission.candidates for name in source.own_imports(files, main)))
     trees = [tree for tree in (source.parse(files.get(name, b"")) for name in names) if tree]
     statements = model_statements([node for tree in trees for node in tree.body])
     nodes = [node for statement in statements for node in ast.walk(statement)]
