@@ -26,6 +26,7 @@ from grading.sandbox.placeholders import Placeholder, Placeholders
 
 OWN_NAMES = ("mnist_efficient_model", "grading", "data", "export", "report")  # of this project, at the top
 MISSING_PACKAGES = 20  # missing packages that are replaced before the import is given up
+WAITING = 2.5  # times the seconds of computing that an import may take, on the clock
 GRACE = 1.0  # seconds after which whatever still runs is interrupted again
 
 
@@ -45,7 +46,7 @@ def import_submission(main: str, folder: str, seconds: float) -> tuple[types.Mod
     """Import the file ``main`` of ``folder``; the folders from its own up to ``folder`` are first on the path.
 
     Returns the module and, where it or one of its own imports ended early, the first error: what was defined before is
-    there. An import may take so many ``seconds``. Raises what it raises where not even a module is left.
+    there. An import may compute for so many ``seconds``. Raises what it raises where not even a module is left.
     """
     path = Path(folder, main)
     others = [place for place in sys.path if place and os.path.realpath(place) != ROOT]
@@ -69,24 +70,34 @@ def import_submission(main: str, folder: str, seconds: float) -> tuple[types.Mod
             raise
         own_files.cuts.insert(0, error)
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        stop_timers()  # once more: one may have gone off while they were stopped
         Placeholder.importing = False
     return module, own_files.cuts[0] if own_files.cuts else None
 
 
 @contextlib.contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """Raise OutOfTime in the block when its seconds are over, and again every second: it may catch the first one."""
+    """Raise OutOfTime in the block after so many seconds of computing, or more of waiting.
+
+    A busy machine cuts nothing off that way. It is raised every second from then on: a bare ``except`` may catch it.
+    """
 
     def stop(*_: Any) -> None:
         raise OutOfTime(f"its import was stopped after {seconds:.0f} s")
 
+    signal.signal(signal.SIGPROF, stop)
     signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, seconds, GRACE)
+    signal.setitimer(signal.ITIMER_PROF, seconds, GRACE)
+    signal.setitimer(signal.ITIMER_REAL, seconds * WAITING, GRACE)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        stop_timers()
+
+
+def stop_timers() -> None:
+    for timer in (signal.ITIMER_PROF, signal.ITIMER_REAL):
+        signal.setitimer(timer, 0)
 
 
 def import_replacing(
