@@ -133,7 +133,7 @@ def out(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def grades(out: Path) -> dict[str, dict]:
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "students").iterdir()]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "students").glob("*.json")]
     return {grade["student"]: grade for grade in found}
 
 
@@ -144,7 +144,7 @@ def chosen(out: Path, grades, on_digits, tmp_path_factory: pytest.TempPathFactor
     write_table(table, [("Student", "path[:NAME]"), *((name, choice) for name, (_, choice) in SEVERAL.items())])
     arguments = [CLASS, "--out", out, "--choose", table, *on_digits]
     assert room.main([str(argument) for argument in arguments]) == 0
-    found = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "students").iterdir()]
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in (out / "students").glob("*.json")]
     return {grade["student"]: grade for grade in found}
 
 

@@ -1,7 +1,8 @@
 """Grading: what each submission gets, that none harms another or outlives its run, and what the gradebook says.
 
-Every file and folder in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``. All are
-graded once, side by side with the honest ones, on small digits that a linear layer learns at once.
+Every file and folder in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``, or
+``A|B`` where chance decides between two. All are graded once, side by side with the honest ones, on small digits that a
+linear layer learns at once.
 """
 
 from __future__ import annotations
@@ -307,7 +308,7 @@ class TestAClassOfWhichMostAttack:
     def test_gives_each_attack_the_verdict_due_to_it(self, graded, name):
         status, words = expectation(name)
         found = graded.grade(name)
-        assert (found["status"], words in found["reason"]) == (status, True), found["reason"]
+        assert found["status"] in status.split("|") and words in found["reason"], (found["status"], found["reason"])
 
     def test_gives_odd_submissions_their_verdicts(self, graded):
         wrong = {}
