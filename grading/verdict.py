@@ -42,7 +42,8 @@ def judge(grade: Grade, limits: Limits) -> tuple[str, str]:
     if not grade.accuracy >= limits.accuracy:
         short = 100 * (limits.accuracy - grade.accuracy)
         cause = f"; {found}" if (found := feedback.diagnosis(grade)) else ""
-        found = f"accuracy {percent(grade.accuracy)} (median of {len(grade.runs)} seeds)"
+        seeds = f"median of {len(grade.runs)} seeds" if len(grade.runs) > 1 else "one seed"
+        found = f"accuracy {percent(grade.accuracy)} ({seeds})"
         broken.append(f"{found}: {short:.2f} points short of {percent(limits.accuracy)}{cause}")
     notes = f" (each image answered alone: {ALONE})" if any(run.one_by_one for run in grade.runs) else ""
     notes += f" (not verified: {doubts})" if doubts else ""
