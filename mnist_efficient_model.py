@@ -1706,13 +1706,15 @@ def check_model(model: nn.Module, device: torch.device) -> None:
 
 
 def choose_model(module: types.ModuleType, wanted: str | None = None) -> tuple[str, Callable[[], nn.Module]]:
-    """The model in a module: the one ``wanted`` by name, else ``build_model``, else the one class that reads digits.
+    """The model in a module: the one ``wanted`` by name, else ``build_model``, else the one of ``complete_models``.
 
-    That is an nn.Module class of the module that needs no arguments and maps (2, 1, 28, 28) to (2, 10). A class that is
-    part of another one, or the base of another one, gives way to it. Without such a class an instance does.
+    A class's own training loop called ``train`` gives way to the method by which PyTorch switches modes.
     Raises ChallengeError (status 3) unless exactly one remains.
     """
     file = Path(getattr(module, "__file__", None) or module.__name__).name
+    for kind in module_classes(module).values():
+        if "train" in vars(kind) and not is_torchs(kind) and not switches_modes(kind.train):
+            del kind.train
     if wanted or callable(vars(module).get("build_model")):
         found = vars(module).get(wanted or "build_model")
         if isinstance(found, nn.Module):
@@ -1720,9 +1722,25 @@ def choose_model(module: types.ModuleType, wanted: str | None = None) -> tuple[s
         if not callable(found):
             raise ChallengeError(f"{file} has no class or function {wanted!r}", MODEL_ERROR)
         return wanted or "build_model", found
-    classes = {v.__name__: v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)}
+    models, reasons = complete_models(module)
+    if len(models) > 1:
+        raise ChallengeError(f"{file} has {', '.join(models)}: name one, as in {file}:NAME", MODEL_ERROR)
+    for name, build in models.items():
+        return name, build
+    why = f" ({'; '.join(list(dict.fromkeys(reasons))[:3])})" if reasons else ""
+    raise ChallengeError(f"{file} has no model that reads digits{why}: name one, as in {file}:NAME", MODEL_ERROR)
+
+
+def complete_models(module: types.ModuleType) -> tuple[dict[str, Callable[[], nn.Module]], list[str]]:
+    """The builders of a module's models that are no part of another one, by name, and why other classes are none.
+
+    A model is an nn.Module class of the module that needs no arguments and maps (2, 1, 28, 28) to (2, 10). A class that
+    is part of another one, or the base of another one, gives way to it. Where the module has no such class, those that
+    it imports count, and then instances.
+    """
+    classes = module_classes(module)
     own = {name: v for name, v in classes.items() if v.__module__ == module.__name__}
-    others = {name: v for name, v in classes.items() if v.__module__.partition(".")[0] not in ("torch", "torchvision")}
+    others = {name: v for name, v in classes.items() if not is_torchs(v)}
     instances = {name: partial(copy.deepcopy, v) for name, v in vars(module).items() if isinstance(v, nn.Module)}
     reasons: list[str] = []
     for builders in (own, others, instances):
@@ -1732,12 +1750,27 @@ def choose_model(module: types.ModuleType, wanted: str | None = None) -> tuple[s
                 models[name] = trial(build)
             except Exception as error:  # a building block of the real model: it wants arguments or another input
                 reasons.append(f"{name}: {one_sentence(error)}")
-        if remaining := [name for name in models if not serves_another(name, models)]:
-            if len(remaining) > 1:
-                raise ChallengeError(f"{file} has {', '.join(remaining)}: name one, as in {file}:NAME", MODEL_ERROR)
-            return remaining[0], builders[remaining[0]]
-    why = f" ({'; '.join(list(dict.fromkeys(reasons))[:3])})" if reasons else ""
-    raise ChallengeError(f"{file} has no model that reads digits{why}: name one, as in {file}:NAME", MODEL_ERROR)
+        if remaining := {name: builders[name] for name in models if not serves_another(name, models)}:
+            return remaining, reasons
+    return {}, reasons
+
+
+def module_classes(module: types.ModuleType) -> dict[str, type[nn.Module]]:
+    return {v.__name__: v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)}
+
+
+def is_torchs(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in ("torch", "torchvision")
+
+
+def switches_modes(train: Any) -> bool:
+    """Whether a method ``train`` can be called as nn.Module's: ``train(mode=True)``."""
+    try:
+        parameters = list(inspect.signature(train).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return False
+    first = parameters[0] if parameters else None
+    return first is not None and (first.name == "mode" or first.kind is first.VAR_POSITIONAL)
 
 
 def serves_another(name: str, models: dict[str, nn.Module]) -> bool:

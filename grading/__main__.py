@@ -1,8 +1,11 @@
 """Hold a whole class's models to the limits of the efficient-MNIST challenge.
 
     python -m grading SUBMISSIONS              one file or folder per student -> grades/grades.csv, report.html, ...
-    python -m grading path/model.py            one submission
+    python -m grading SUBMISSIONS --roster R.csv      also canvas.csv and moodle.csv
+    python -m grading model.py                 one submission, as its author checks it before handing in: the same code,
+                                               seeds and verdict, with the distance from each limit and what to do next
     python -m grading --gradescope OUT.zip     the autograder to upload to Gradescope
+    python -m grading --classroom50 FOLDER     the autograder to commit for Classroom 50
 
 This process imports nothing of a submission and runs no operator of it. See docs/grading.md.
 """
@@ -31,7 +34,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import mnist_efficient_model as challenge
-from grading import gradebook, platforms, rubric
+from grading import classroom50, feedback, gradebook, platforms, rubric, similarity
+from grading.choices import read_choices
 from grading.grades import Grade, Settings
 from grading.judge import Grader
 from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerLost
@@ -57,6 +61,10 @@ class Class:
     def __init__(self, grader: Grader, submissions: Sequence[Submission], out: Path, criteria: list) -> None:
         self.grader, self.submissions, self.out, self.criteria = grader, submissions, out, criteria
         self.grades = gradebook.read_grades(out)
+        if len(submissions) == 1:
+            self.similar = gradebook.read_similar(out, submissions[0].student)
+        else:
+            self.similar = similarity.similar(submissions)
         settings, digest = grader.settings, grader.digest
         self.waiting = [
             submission for submission in submissions
@@ -85,6 +93,8 @@ class Class:
                 self.server.close()
                 pool.shutdown(wait=True)
         self.write()
+        limits = self.grader.settings.limits
+        gradebook.write_missing_pages(self.out, self.grades.values(), self.criteria, limits)
         return [self.grades[submission.student] for submission in self.submissions]
 
     def work(self, submission: Submission) -> None:
@@ -107,7 +117,7 @@ class Class:
             grade = Grade(submission.student, "machine_error", f"{reason}; this is not the student's fault")
         with self.lock:
             self.grades[grade.student] = grade
-            gradebook.write_grade(self.out, grade)
+            gradebook.write_grade(self.out, rubric.score(grade, self.criteria), self.grader.settings.limits)
             self.write()
             self.waiting.remove(submission)
             left, total = len(self.waiting), len(self.submissions)
@@ -131,7 +141,7 @@ class Class:
             del self.local.worker
 
     def write(self) -> None:
-        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, self.grader.settings)
+        gradebook.write_gradebook(self.out, self.grades.values(), self.criteria, self.grader.settings, self.similar)
 
 
 def tell(line: str) -> None:
@@ -165,7 +175,9 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = challenge.Parser(
         prog="python -m grading",
         description="Hold models to the limits of the efficient-MNIST challenge: each becomes a graph of operators "
-        "that the challenge's own engine trains for one epoch and tests, in processes without the submission's code.",
+        "that the challenge's own engine trains for one epoch and tests, in processes without the submission's code. "
+        "Of one submission it prints the verdict, the points, how far above or below each limit it lies, and what to "
+        "do next: the same code, seeds and verdict as in a class.",
         epilog="exit status: 0 grading worked, whatever the grades; 2 usage; 4 data or machine",
     )
     add, limits = parser.add_argument, Limits()
@@ -182,6 +194,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--verified-only", action="store_true", help="a model that cannot become a graph is invalid")
     add("--rubric", metavar="FILE.toml", help="how points are given (default: 10 runs, 30 parameters, 60 accuracy)")
     add("--model-name", metavar="NAME", help="the class or function to take when a file has several")
+    add("--choose", type=Path, metavar="FILE.csv", help="student,path[:NAME]: the model of those who have several")
     add("--dataset", default="mnist", choices=tuple(challenge.DATASETS), help="default: mnist")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
     add(
@@ -192,7 +205,12 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         help="seconds for each child (default: 300)",
     )
     add("--memory", type=argument(int, 1), default=2048, metavar="MB", help="memory for each child (default: 2048)")
+    add("--roster", type=Path, metavar="FILE.csv", help="the class: writes canvas.csv and moodle.csv, see the docs")
+    add("--assignment", default="MNIST challenge", metavar="NAME", help="its name there (default: MNIST challenge)")
+    add("--late-per-day", type=argument(float, 0, 100), default=0.0, metavar="P", help="percent of all points that a "
+        "day late costs; days are from Gradescope, or late_days in the roster (default: 0)")  # fmt: skip
     add("--gradescope", type=Path, metavar="OUT.zip", help="write the autograder with these settings, grade nothing")
+    add("--classroom50", type=Path, metavar="FOLDER", help="write Classroom 50's autograder, likewise")
     add("--version", action="version", version=f"%(prog)s {challenge.__version__}")
     return parser.parse_args(argv)
 
@@ -208,19 +226,27 @@ def fraction(text: str) -> float:
 def command(arguments: argparse.Namespace) -> int:
     """Do what the command line asks; returns the exit status."""
     start = time.monotonic()
+    if arguments.gradescope and arguments.choose:
+        raise ChallengeError("--choose settles a class here; on Gradescope a student calls the file model.py", USAGE)
     if arguments.gradescope:
         platforms.write_autograder(arguments.gradescope, arguments)
         print(f"wrote {arguments.gradescope}: upload it to Gradescope, with a container of 3 GB and 2 CPUs or more")
+        return OK
+    if arguments.classroom50:
+        classroom50.write_bundle(arguments.classroom50, arguments)
+        print(f"wrote {arguments.classroom50}: commit it as CLASSROOM/autograders/ASSIGNMENT/ of classroom50")
         return OK
     if arguments.submissions is None:
         raise ChallengeError("which submissions? give a folder, or one file (see --help)", USAGE)
     if fcntl is None or resource is None:
         raise ChallengeError("grading needs Linux or macOS; on Windows run it in WSL or a container", MACHINE_ERROR)
     limits = Limits(arguments.max_parameters, arguments.min_accuracy)
-    criteria = rubric.read_rubric(arguments.rubric, limits)
+    criteria, roster = platforms.read_rules(arguments, limits)
     out, data_dir = arguments.out, Path(arguments.data_dir or challenge.default_data_dir())
-    alone = arguments.submissions == platforms.AUTOGRADER / "submission"
-    submissions = find_submissions(arguments.submissions, [out, data_dir], alone)
+    alone = platforms.is_one_submission(arguments.submissions)
+    choices = read_choices(arguments.choose) if arguments.choose else {}
+    apart = [out, data_dir, *filter(None, [arguments.roster, arguments.choose])]
+    submissions = find_submissions(arguments.submissions, apart, alone, choices)
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     data = challenge.load_dataset(arguments.dataset, arguments.data_dir)
     settings = Settings(limits, data.name, seeds, arguments.model_name, arguments.timeout, arguments.memory << 20,
@@ -228,11 +254,21 @@ def command(arguments: argparse.Namespace) -> int:
     challenge.check_results_dir(out)  # told before the grading, not after it
     with work_folder() as work:
         grader = Grader(data, settings, [arguments.submissions, out, data_dir, Path(ROOT, "data")], work)
-        grades = Class(grader, submissions, out, criteria).grade_all(arguments.jobs, work)
-    platforms.write_exports(out, [rubric.score(grade, criteria) for grade in grades], time.monotonic() - start)
+        everybody = Class(grader, submissions, out, criteria)
+        grades = everybody.grade_all(arguments.jobs, work)
+    if roster:
+        scored = [rubric.score(grade, criteria) for grade in everybody.grades.values()]
+        for note in platforms.write_sheets(out, roster, scored, arguments.assignment, limits):
+            tell(note)
+    scored = [rubric.score(grade, criteria) for grade in grades]
+    platforms.write_exports(scored, limits, time.monotonic() - start)
+    where = "release-body.md" if classroom50.checkout() else out
+    if len(scored) == 1:
+        print(f"{feedback.to_text(scored[0], limits)}See {where}")
+        return OK
     counts = {status: sum(g.status == status for g in grades) for status in sorted({g.status for g in grades})}
     listed = ", ".join(f"{n:,} {status}" for status, n in counts.items())
-    print(f"{len(grades):,} graded: {listed}; see {out}")
+    print(f"{len(grades):,} graded: {listed}; see {where}")
     return OK
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ class Settings:
 
 def sha256(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
+
+
+def file_name(student: str) -> str:
+    """A name for a student's file: safe on every system, different for different students, also where case is lost."""
+    safe = re.sub(r"[^a-z0-9_.-]+", "_", student.lower()).strip("._")[:60]
+    looks_made = re.search(r"-[0-9a-f]{8}$", student)
+    return safe if safe == student and not looks_made else f"{safe}-{sha256(student.encode())[:8]}"
 
 
 @functools.cache
@@ -74,13 +82,17 @@ class Grade:
     description_bytes: int | None = None  # of the code that the model consists of, compressed
     parameters: int | None = None  # the most of all seeds
     buffers: int | None = None
+    largest: tuple[str, int] | None = None  # the tensor with the most numbers that count, and how many
     accuracy: float | None = None  # the median; of an even number of seeds the lower middle one
     accuracy_min: float | None = None
     accuracy_max: float | None = None
     accuracy_interval: tuple[float, float] | None = None  # of the median, 95 %, Wilson
+    test_images: int | None = None
     train_seconds: float | None = None  # median
     runs: list[Run] = field(default_factory=list)
     isolation: list[str] = field(default_factory=list)  # what the kernel granted
+    model: str = ""  # the file, and where it was chosen among several, the name: path[:NAME]
+    import_cut: str = ""  # where and why its import ended early; what was defined above that line was taken
     log: str = ""  # what the submission printed, the middle left out
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
@@ -90,3 +102,12 @@ class Grade:
         self.verified = False
         if why not in self.doubts:
             self.doubts.append(why)
+
+
+def limits_of(grade: Grade, default: Limits) -> Limits:
+    """The limits that a grade was given under; the default where its file does not tell."""
+    try:
+        limits = Limits(**grade.settings["limits"])
+        return Limits(int(limits.parameters), float(limits.accuracy))
+    except (KeyError, TypeError, ValueError):
+        return default

@@ -13,7 +13,7 @@ import math
 import secrets
 import struct
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import mnist_efficient_model as challenge
-from grading import checks, graph, source, verdict
+from grading import checks, finding, graph, source, verdict
 from grading.checks import BATCHES, Exam
 from grading.grades import Grade, Run, Settings, sha256
 from grading.sandbox import state
@@ -80,23 +80,48 @@ class Grader:
             grade.verified = None  # there is nothing to verify
         if not grade.status:
             grade.status, grade.reason = verdict.judge(grade, self.settings.limits)
+        if grade.import_cut and not grade.reason.startswith(grade.import_cut[:200]):  # else it is the reason
+            grade.reason = safe_text(f"{grade.reason}; its import ended early: {grade.import_cut}")
         return grade
 
     def open(self, submission: Submission, grade: Grade, worker: Callable[[], Worker], folder: Path) -> Case:
-        """Read the code: what is laid out, and how long it is."""
-        files = source.needed(submission.files, submission.main)
-        unnamed = {name: "the model's code does not name" for name in submission.files.keys() - files.keys()}
+        """Find the model's file and read its code: what is laid out, and how long it is. Raises Ended, WorkerLost."""
+        main, name = self.find(submission, worker, folder)
+        grade.model = f"{main}:{name}" if name else main
+        files = source.needed(submission.files, main)
         grade.verified, grade.description_bytes = True, source.description_length(files)
         if grade.description_bytes > DESCRIPTION_BYTES:
             bound = f"{DESCRIPTION_BYTES:,}: it could bring weights from home"
             grade.doubt(f"its code is {grade.description_bytes:,} bytes long when compressed, more than {bound}")
-        settings = self.settings
-        task = {
-            "main": submission.main, "omitted": {**submission.omitted, **unnamed}, "hidden": self.hidden,
-            "files": {name: content.decode("latin-1") for name, content in files.items()},
-            "model_name": settings.model_name, "seconds": settings.seconds, "memory": settings.memory,
+        return Case(grade, worker, folder, self.code(submission, main, name, files))
+
+    def find(self, submission: Submission, worker: Callable[[], Worker], folder: Path) -> tuple[str, str | None]:
+        """The model's file, and its name where the file has several models; raises Ended, WorkerLost."""
+        main, name = submission.candidates[0], submission.name or self.settings.model_name
+        if len(submission.candidates) == 1:
+            return main, name
+
+        def look(main: str) -> dict[str, Any]:
+            task = self.code(submission, main, name, source.needed(submission.files, main))
+            result = str(folder / "find.result")
+            return worker().run(
+                {**task, "kind": "find", "result": result, "seed": self.settings.seeds[0], "inputs": {}}
+            )
+
+        try:
+            main, found = finding.settle(submission.files, submission.candidates, look)
+        except finding.Undecided as undecided:
+            raise Ended(*undecided.args) from undecided
+        return main, name or found
+
+    def code(self, submission: Submission, main: str, name: str | None, files: dict[str, bytes]) -> dict[str, Any]:
+        """What every task that runs a submission's code gets: the model's file and name, and the files laid out."""
+        unnamed = {each: "the model's code does not name" for each in submission.files.keys() - files.keys()}
+        return {
+            "main": main, "model_name": name, "omitted": {**submission.omitted, **unnamed}, "hidden": self.hidden,
+            "files": {each: content.decode("latin-1") for each, content in files.items()},
+            "seconds": self.settings.seconds, "memory": self.settings.memory,
         }  # fmt: skip
-        return Case(grade, worker, folder, task)
 
     def child(self, case: Case, kind: str, **task: Any) -> tuple[bytes, dict[str, Any]]:
         """Run one child; returns its bytes and the worker's answer. Raises Ended for a verdict, WorkerLost."""
@@ -106,6 +131,7 @@ class Grader:
         grade = case.grade
         grade.isolation = answer["isolation"] or grade.isolation
         grade.log = answer["log"] or grade.log
+        grade.import_cut = safe_text(answer["facts"].get("import_cut") or grade.import_cut, 300)
         if answer["status"] == "too_large":
             grade.parameters, grade.buffers = FILE_BYTES // 4, 0
             raise Ended("failed", f"more than {grade.parameters:,} parameters: far over the limit")
@@ -128,7 +154,7 @@ class Grader:
                                       inputs={**inputs, "images": str(self.images), "labels": labels})  # fmt: skip
         self.note(run, trained)
         if not program:
-            self.count(run, weights)
+            self.count(case, run, weights)
         if not run.diverged_at and (run.images_seen != n or trained["facts"].get("each_once") is not True):
             raise Ended("rejected", f"its epoch delivered {run.images_seen} images, where each of {n:,} is due once")
         self.test(case, run, program, self.put(case, "weights", weights), names)
@@ -157,6 +183,7 @@ class Grader:
             return None, config
         count = program.count()
         run.parameters, run.buffers = count.parameters, count.buffers
+        case.grade.largest = largest((t.name, t.numel) for t in program.tensors if t.role != "statistics")
         self.check_size(run)
         if first and (fixed := checks.brought_along(program, other)):
             case.grade.doubt(f"{fixed:,} of its initial weights do not depend on the seed, and are no simple pattern")
@@ -187,7 +214,7 @@ class Grader:
         run.train_accuracy = number(facts.get("train_accuracy"))
         run.images_seen, run.diverged_at = whole(facts.get("images_seen")), whole(facts.get("diverged_at"))
 
-    def count(self, run: Run, weights: bytes) -> None:
+    def count(self, case: Case, run: Run, weights: bytes) -> None:
         """Count the weights that came out of a submission's own code."""
         try:
             found = state.unpack(weights)
@@ -195,6 +222,7 @@ class Grader:
             raise Ended("rejected", f"the weights that came out of its training are {error}") from error
         run.parameters = sum(e.numbers for e in found if e.kind == "parameter")
         run.buffers = sum(e.numbers for e in found if e.kind == "buffer")
+        case.grade.largest = largest((e.name, e.numbers) for e in found if e.kind != "statistics")
         self.check_size(run)
 
     def test(self, case: Case, run: Run, program: str | None, weights: str, names: np.ndarray) -> None:
@@ -232,6 +260,12 @@ class Grader:
 def secret_permutation() -> np.ndarray:
     """What each class is called in one run: an honest model cannot tell, one that brings answers from home is wrong."""
     return np.random.default_rng(secrets.randbits(128)).permutation(challenge.CLASSES)
+
+
+def largest(tensors: Iterable[tuple[str, int]]) -> tuple[str, int] | None:
+    """The name and the numbers of the largest tensor."""
+    name, numbers = max(tensors, key=lambda tensor: tensor[1], default=("", 0))
+    return (safe_text(name, 80), numbers) if numbers else None
 
 
 def number(value: Any) -> float | None:

@@ -1,13 +1,15 @@
-"""Points from a verdict: a list of criteria, each of one measure."""
+"""Points from a verdict: a list of criteria, each of one measure, and what late work costs."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from grading.grades import Grade
-from mnist_efficient_model import USAGE, ChallengeError, Limits, percent
+from mnist_efficient_model import CLASSES, USAGE, ChallengeError, Limits, percent
 
 SCORED = ("passed", "failed")  # the statuses of models that ran; the others have no figures to give credit for
 
@@ -32,11 +34,17 @@ MEASURES = {
 
 
 def default_rubric(limits: Limits) -> list[Criterion]:
+    """10 points for running, 30 for the size, 60 for the accuracy.
+
+    Credit falls to none at twice the allowed parameters, and at twice the allowed errors: at 90 % where 95 % are asked.
+    It ends at guessing at the latest, and always at least a point below the limit.
+    """
     most = limits.parameters
+    none = round(min(max(1 / CLASSES, 2 * limits.accuracy - 1), limits.accuracy - 0.01), 6)
     return [
         Criterion("Builds, trains and answers", "runs", 10, 1, 0),
         Criterion(f"Fewer than {most:,} parameters", "parameters", 30, most - 1, 2 * most),
-        Criterion(f"Accuracy of {percent(limits.accuracy)}", "accuracy", 60, limits.accuracy, limits.accuracy / 2),
+        Criterion(f"Accuracy of {percent(limits.accuracy)}", "accuracy", 60, limits.accuracy, none),
     ]
 
 
@@ -79,8 +87,24 @@ def check_criterion(criterion: Criterion) -> None:
         raise ValueError(f"{criterion.name}: needs full and zero, and not the same")
 
 
+class Rubric(list[Criterion]):
+    """Criteria, with what a day late costs, in percent of all points, and how many days late a student is."""
+
+    def __init__(
+        self, criteria: Iterable[Criterion], late_per_day: float = 0.0, days_late: Callable[[str], int] = lambda _: 0
+    ) -> None:
+        super().__init__(criteria)
+        self.late_per_day, self.days_late = late_per_day, days_late
+
+
 def score(grade: Grade, rubric: list[Criterion]) -> Scored:
-    return Scored(grade, [(criterion, points(criterion, grade)) for criterion in rubric])
+    """The points of each criterion; late work loses some on a line of its own, and never more than it has."""
+    scored = Scored(grade, [(criterion, points(criterion, grade)) for criterion in rubric])
+    if isinstance(rubric, Rubric) and scored.score and (days := rubric.days_late(grade.student)):
+        lost = math.ceil(round(scored.max_score * rubric.late_per_day * days / 10, 6)) / 10
+        late = Criterion(f"Late by {days} day{'' if days == 1 else 's'}", "late", 0)
+        scored.parts.append((late, -min(lost, scored.score)))
+    return scored
 
 
 def points(criterion: Criterion, grade: Grade) -> float | None:
@@ -131,3 +155,9 @@ class Scored:
             "description_bytes": grade.description_bytes,
             "reason": grade.reason,
         }
+
+
+def ranked(gradebook: Iterable[Scored]) -> list[Scored]:
+    """The passed and verified ones: by accuracy, then fewest parameters, then shortest training."""
+    passed = [scored for scored in gradebook if scored.grade.status == "passed" and scored.grade.verified]
+    return sorted(passed, key=lambda s: (-s.grade.accuracy, s.grade.parameters, s.grade.train_seconds, s.grade.student))

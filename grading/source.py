@@ -93,6 +93,19 @@ def module_files(files: Mapping[str, bytes]) -> set[str]:
     }
 
 
+def instance_files(files: Mapping[str, bytes]) -> set[str]:
+    """The Python files that make an instance of one of torch.nn's classes at their top, as in net = nn.Sequential()."""
+    found = set()
+    for name in files:
+        tree = parse(files[name]) if name.endswith(".py") else None
+        known = aliases(tree) if tree else {}
+        calls = [node.value for node in tree.body if isinstance(node, ast.Assign)] if tree else []
+        heads = [dotted(call.func).partition(".") for call in calls if isinstance(call, ast.Call)]
+        if any((known.get(head, head) + dot + rest).startswith("torch.nn.") for head, dot, rest in heads):
+            found.add(name)
+    return found
+
+
 def is_builder(node: ast.AST) -> bool:
     return isinstance(node, ast.FunctionDef) and node.name == "build_model"
 
@@ -101,19 +114,44 @@ def is_module(base: str, known: set[str]) -> bool:
     return base.startswith("torch.nn.") or base.split(".")[-1] in known | {"LightningModule"}
 
 
-def class_bases(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
-    """Each class with the full names of its bases, as far as the file's imports tell them."""
-    aliases = {"nn": "torch.nn", "Module": "torch.nn.Module"}  # where a star import brings them
+def aliases(tree: ast.Module) -> dict[str, str]:
+    """What a file's names are called in full, as far as its imports tell."""
+    found = {"nn": "torch.nn", "Module": "torch.nn.Module"}  # where a star import brings them
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            aliases |= {alias.asname: alias.name for alias in node.names if alias.asname}
+            found |= {alias.asname: alias.name for alias in node.names if alias.asname}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            aliases |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def class_bases(tree: ast.Module) -> Iterator[tuple[str, list[str]]]:
+    """Each class with the full names of its bases, as far as the file's imports tell them."""
+    known = aliases(tree)
     for node in ast.walk(tree):
         if isinstance(node, ast.ClassDef):
             names = [dotted(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
             heads = [name.partition(".") for name in names]
-            yield node.name, [aliases.get(head, head) + dot + rest for head, dot, rest in heads]
+            yield node.name, [known.get(head, head) + dot + rest for head, dot, rest in heads]
+
+
+def definition(content: bytes, name: str) -> str:
+    """The syntax trees of what binds a name at a file's top, and of what that uses of the same file."""
+    tree = parse(content)
+    bound: dict[str, list[ast.stmt]] = {}
+    for node in tree.body if tree else ():
+        targets = node.targets if isinstance(node, ast.Assign) else [node]
+        for target in targets:
+            label = getattr(target, "id", None) or getattr(target, "name", None)
+            if label:
+                bound.setdefault(label, []).append(node)
+    found, waiting = {}, [name]
+    while waiting:
+        label = waiting.pop()
+        if label in bound and label not in found:
+            found[label] = "".join(map(ast.dump, bound[label]))
+            waiting += sorted({n.id for node in bound[label] for n in ast.walk(node) if isinstance(n, ast.Name)})
+    return "\0".join(found[label] for label in sorted(found)) if name in found else ""
 
 
 # --- What a file imports of its own repository ------------------------------------------------------------------------

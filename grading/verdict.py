@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 
 import mnist_efficient_model as challenge
+from grading import feedback
 from grading.grades import Grade
 from mnist_efficient_model import Limits, percent
 
@@ -19,6 +20,7 @@ def summarise(grade: Grade, test_images: int) -> None:
     runs = [run for run in grade.runs if run.accuracy is not None]
     if not runs:
         return
+    grade.test_images = test_images
     accuracies = [run.accuracy for run in runs]
     grade.accuracy = statistics.median_low(accuracies)
     grade.accuracy_min, grade.accuracy_max = min(accuracies), max(accuracies)
@@ -39,21 +41,12 @@ def judge(grade: Grade, limits: Limits) -> tuple[str, str]:
         broken.append(f"{what}: {total - limits.parameters + 1:,} too many to be under {limits.parameters:,}")
     if not grade.accuracy >= limits.accuracy:
         short = 100 * (limits.accuracy - grade.accuracy)
-        found = f"accuracy {percent(grade.accuracy)} (median of {len(grade.runs)} seeds)"
-        broken.append(f"{found}: {short:.2f} points short of {percent(limits.accuracy)}{advice(grade)}")
+        cause = f"; {found}" if (found := feedback.diagnosis(grade)) else ""
+        seeds = f"median of {len(grade.runs)} seeds" if len(grade.runs) > 1 else "one seed"
+        found = f"accuracy {percent(grade.accuracy)} ({seeds})"
+        broken.append(f"{found}: {short:.2f} points short of {percent(limits.accuracy)}{cause}")
     notes = f" (each image answered alone: {ALONE})" if any(run.one_by_one for run in grade.runs) else ""
     notes += f" (not verified: {doubts})" if doubts else ""
     if broken:
         return "failed", "; ".join(broken) + notes
     return "passed", f"{what}, accuracy {percent(grade.accuracy)}{notes}"
-
-
-def advice(grade: Grade) -> str:
-    """What may be behind a low accuracy."""
-    middle = next(run for run in grade.runs if run.accuracy == grade.accuracy)
-    if middle.diverged_at:
-        return f"; the loss stopped being a number at step {middle.diverged_at:,}: set a smaller lr in RECIPE"
-    if middle.train_accuracy is not None and middle.train_accuracy - grade.accuracy > 0.3:
-        reached = f"; it reached {percent(middle.train_accuracy)} in training, but not when tested: "
-        return reached + "mind what it does otherwise in eval(), and keep what it learns in nn.Parameter"
-    return ""

@@ -1,7 +1,8 @@
 """Grading: what each submission gets, that none harms another or outlives its run, and what the gradebook says.
 
-Every file and folder in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``. All are
-graded once, side by side with the honest ones, on small digits that a linear layer learns at once.
+Every file and folder in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``, or
+``A|B`` where chance decides between two. All are graded once, side by side with the honest ones, on small digits that a
+linear layer learns at once.
 """
 
 from __future__ import annotations
@@ -155,7 +156,9 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
     put("tabs_and_spaces.py", LINEAR.replace("        self.fc", "\tself.fc"))
     put("null_bytes.py", b"import torch\0\n")
     put("which.of.many/a.py", LINEAR)
-    put("which.of.many/b.py", LINEAR)
+    put("which.of.many/b.py", LINEAR.replace("10)", "10, bias=False)"))
+    put("the.same.twice/a.py", LINEAR)
+    put("the.same.twice/old/b.py", LINEAR)
     put("one.that.defines/train.py", "import torch\nraise SystemExit\n")
     put("one.that.defines/network.py", LINEAR)
     put("windows.py", b"\xef\xbb\xbf" + LINEAR.replace("    ", "\t").replace("\n", "\r\n").encode())
@@ -201,7 +204,8 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
         "python_2": ("invalid", "python_2.py, line 10: print"),
         "tabs_and_spaces": ("invalid", "tabs_and_spaces.py, line"),
         "null_bytes": ("invalid", "null bytes"),
-        "which.of.many": ("invalid", "a.py, b.py"),
+        "which.of.many": ("invalid", "a.py:Net, b.py:Net"),
+        "the.same.twice": ("passed", "7,850"),
         "one.that.defines": ("passed", "7,850"),
         "windows": ("passed", ""),
         "memorised": ("rejected", "memorised"),
@@ -304,7 +308,7 @@ class TestAClassOfWhichMostAttack:
     def test_gives_each_attack_the_verdict_due_to_it(self, graded, name):
         status, words = expectation(name)
         found = graded.grade(name)
-        assert (found["status"], words in found["reason"]) == (status, True), found["reason"]
+        assert found["status"] in status.split("|") and words in found["reason"], (found["status"], found["reason"])
 
     def test_gives_odd_submissions_their_verdicts(self, graded):
         wrong = {}
@@ -426,7 +430,7 @@ class TestGradingAgain:
         assert [row["student"] for row in read_csv(tmp_path / "grades" / "grades.csv")] == ["alice"]
 
     def test_happens_under_other_rules(self):
-        submission = submissions.Submission("alice", "model.py", {"model.py": LINEAR.encode()})
+        submission = submissions.Submission("alice", ["model.py"], files={"model.py": LINEAR.encode()})
         settings = grades.Settings(Limits(), "mnist", (0, 1, 2), None, 300.0, 1 << 31)
         same = dataclasses.replace(settings)
         others = [{"limits": Limits(7000)}, {"seeds": (0,)}, {"dataset": "kmnist"}, {"verified_only": True}]
@@ -442,7 +446,7 @@ class TestGradingAgain:
         run.send_signal(signal.SIGINT)
         assert run.wait(30) == 130
         assert list(Path(scratch["TMPDIR"]).iterdir()) == []
-        assert [path.name for path in (tmp_path / "grades" / "students").iterdir()] == ["a.json"]
+        assert {path.name for path in (tmp_path / "grades" / "students").iterdir()} == {"a.json", "a.html"}
 
     def test_clears_what_a_killed_run_left(self, on_digits, tmp_path):
         command, scratch = self.stuck_class(on_digits, tmp_path)
@@ -549,7 +553,7 @@ class TestNames:
         page = (out / "report.html").read_text(encoding="utf-8")
         assert "<b>" not in page and "&lt;b&gt;" in page
         files = [path.name for path in (out / "students").iterdir()]
-        assert len(set(files)) == len(students) and all(name.isascii() and " " not in name for name in files)
+        assert len(set(files)) == 2 * len(students) and all(name.isascii() and " " not in name for name in files)
 
     def test_that_differ_only_in_odd_characters_or_case_get_files_of_their_own(self):
         names = ["a b", "a_b", "a/b", "ä b", "a  b", "A_b", "A_B"]
@@ -577,8 +581,8 @@ class TestTheScore:
         assert scored().score == scored().max_score == 100
 
     def test_gives_part_of_the_points_for_part_of_the_way(self):
-        assert 90 < scored(status="failed", accuracy=0.9).score < 100
-        assert scored(status="failed", accuracy=0.4).score == 40
+        assert scored(status="failed", accuracy=0.93).score == 76
+        assert scored(status="failed", accuracy=0.9).score == 40
         assert scored(status="failed", parameters=100_000).score == 70
 
     @pytest.mark.parametrize("accuracy, parameters", [(0.9499999, 20_000), (0.96, 25_000)])
@@ -609,23 +613,6 @@ class TestTheScore:
 
 
 class TestExports:
-    def test_gradescope_gets_the_fields_it_knows(self):
-        document = platforms.to_gradescope(scored(), 12.345)
-        assert document["score"] == 100 and document["execution_time"] in (12.34, 12.35)
-        for test in document["tests"]:
-            assert set(test) == {"name", "score", "max_score", "status", "output", "visibility"}
-            assert test["status"] in ("passed", "failed") and test["visibility"] == "visible"
-        assert [entry["order"] for entry in document["leaderboard"]] == ["desc", "asc", "asc"]
-        assert platforms.to_gradescope(scored(status="rejected"), 1.0)["leaderboard"] == []
-        assert platforms.to_gradescope(scored(verified=False), 1.0)["leaderboard"] == []
-
-    def test_classroom_gets_whole_points(self):
-        document = platforms.to_classroom(scored(status="failed", accuracy=0.9))
-        assert document["schema"] == "classroom50/result/v1"
-        assert isinstance(document["score"], int) and document["max-score"] == 100
-        assert document["score"] == sum(test["score"] for test in document["tests"])
-        assert [test["passed"] for test in document["tests"]] == [True, True, False]
-
     def test_grading_alone_writes_for_gradescope_and_actions(self, grade_here, on_digits, tmp_path, monkeypatch):
         for name in ("submission", "results"):
             (tmp_path / "autograder" / name).mkdir(parents=True)
@@ -637,7 +624,6 @@ class TestExports:
         results = json.loads((tmp_path / "autograder" / "results" / "results.json").read_text())
         assert results["score"] == 0 and "net.py, line 1: class Net(nn.Module)" in results["output"]
         assert isinstance(results["execution_time"], float)
-        assert json.loads((tmp_path / "grades" / "result.json").read_text())["score"] == 0
         summary = (tmp_path / "summary.md").read_text()
         assert summary.startswith("### submission: invalid")
 
@@ -655,16 +641,11 @@ class TestExports:
         out, mine = tmp_path / "grades", graded.folder / "alice.py"
         command = [sys.executable, "-m", "grading", mine, "--out", out, *map(str, on_digits)]
         subprocess.run(command, cwd=tmp_path / "source", check=True, capture_output=True, timeout=100)
-        assert json.loads((out / "result.json").read_text())["score"] == 100
+        assert read_csv(out / "grades.csv")[0]["score"] == "100.0"
         alone, among = json.loads((out / "students" / "alice.json").read_text()), graded.grade("alice")
         for fact in ("status", "parameters", "verified", "description_bytes"):
             assert alone[fact] == among[fact]
         assert mine.read_text() == LINEAR
-
-    def test_a_summary_escapes_what_a_student_wrote(self):
-        text = platforms.to_summary([scored(student="<b>|`x`", reason="a | <script>", log="x\n\n# passed\n</pre>")])
-        assert "<script>" not in text and "<b>" not in text and text.count("</pre>") == 1
-        assert [line for line in text.splitlines() if line.startswith("#")] == [text.splitlines()[0]]
 
 
 class TestTheCommand:

@@ -1,5 +1,6 @@
-"""What a child does: five tasks, each in a process of its own that is isolated first and ends with one message.
+"""What a child does: six tasks, each in a process of its own that is isolated first and ends with one message.
 
+``find``        names the models that a file of the submission holds. No data, no labels in the process
 ``build``       the submission's code becomes a graph. No data, no labels in the process
 ``train``       the graph is trained by the engine for one epoch. No line of the submission's code in the process
 ``test``        the graph with its weights answers for unlabelled images. No line of the submission's code either
@@ -16,6 +17,7 @@ import random
 import struct
 import sys
 import tempfile
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -26,10 +28,11 @@ from torch import Tensor, nn
 
 import mnist_efficient_model as challenge
 from grading import graph
-from grading.sandbox import build, loading, state
+from grading.sandbox import build, importing, loading, state
 from grading.sandbox.isolation import DESCRIPTORS, FILE_BYTES, ROOT, isolate
 
 DOING = {"import": "importing it", "build": "building it", "training": "training it", "testing": "testing it"}
+IMPORT_SHARE = 0.2  # of a child's seconds, for the import
 OWN_PLACES = ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME", "MNIST_DATA_DIR")
 
 
@@ -40,6 +43,7 @@ class Child:
         self.task, self.scratch, self.result = task, scratch, result
         self.mark, self.channel = token.encode() + b" ", channel
         self.doing = ""
+        self.cut: BaseException | None = None  # the error by which the import ended early
 
     def send(self, message: dict[str, Any]) -> None:
         os.write(self.channel, self.mark + json.dumps(message).encode() + b"\n")
@@ -49,6 +53,10 @@ class Child:
         self.send({"phase": name, **facts})
 
     def end(self, status: str, reason: str = "", **facts: Any) -> NoReturn:
+        if self.cut:
+            facts["import_cut"] = loading.describe(self.cut, DOING["import"], self.scratch, self.task["omitted"])[1][
+                :500
+            ]
         self.send({"status": status, "reason": reason[:2000], "facts": facts})
         os._exit(0)
 
@@ -61,14 +69,32 @@ class Child:
         while done < len(content):
             done += os.pwrite(self.result, content[done:], done)
 
+    def import_main(self) -> types.ModuleType:
+        """Import the submission; where its import ended early, what it defined before is there."""
+        self.doing = DOING["import"]
+        files = {name: text.encode("latin-1") for name, text in self.task["files"].items()}
+        importing.write_submission(files, self.scratch)
+        loading.seed_everything(self.task["seed"])
+        seconds = self.task["seconds"] * IMPORT_SHARE
+        module, self.cut = importing.import_submission(self.task["main"], self.scratch, seconds)
+        return module
+
     def load(self) -> tuple[Callable[[], nn.Module], dict[str, Any]]:
         """Import the submission; returns the builder of its model, and its recipe over the default for files."""
-        loading.write_submission({n: text.encode("latin-1") for n, text in self.task["files"].items()}, self.scratch)
-        loading.seed_everything(self.task["seed"])
-        module = loading.import_submission(self.task["main"], self.scratch)
-        recipe = {**challenge.FILE_OVERRIDES, **challenge.read_recipe(getattr(module, "RECIPE", {}))}
+        module = self.import_main()
+        recipe = {**challenge.FILE_OVERRIDES, **challenge.read_recipe(vars(module).get("RECIPE", {}))}
+        return loading.the_one(self.models(module), self.task["main"]), recipe
+
+    def models(self, module: types.ModuleType) -> dict[str, Callable[[], nn.Module]]:
+        """The builders of a module's models; where there is none and the import had ended early, that is why."""
         self.phase("build")
-        return loading.choose(module, self.task["model_name"]), recipe
+        try:
+            return loading.models(module, self.task["model_name"])
+        except Exception as error:
+            if self.cut is None:
+                raise
+            self.doing = DOING["import"]
+            raise self.cut from error
 
 
 def run(task: dict[str, Any], token: str, scratch: str, channel: int, printer: int, result: int) -> NoReturn:
@@ -107,12 +133,24 @@ def redirect(printer: int, keep: tuple[int, int]) -> None:
         setattr(sys, name, stream)
 
 
+# --- Finding the model ------------------------------------------------------------------------------------------------
+
+
+def find_models(child: Child) -> None:
+    """Name the models in one of the files that may hold it, each as path:NAME, with the classes that it consists of."""
+    module, main, found = child.import_main(), child.task["main"], {}
+    for name, make in child.models(module).items():
+        used = loading.used_classes(challenge.trial(make), child.scratch)
+        where = loading.class_path(make, child.scratch) if isinstance(make, type) else f"{main}:{name}"
+        found[where] = "\n".join(sorted(used))
+    child.end("done", models=found)
+
+
 # --- Graphs -----------------------------------------------------------------------------------------------------------
 
 
 def build_graph(child: Child) -> None:
     """Build the model with the seed and export it; hand back the graph and the weights of a second, other build."""
-    child.doing = DOING["import"]
     make, recipe = child.load()
     model = loading.build(make, child.task["seed"])
     batch, images = recipe["batch_size"], child.task["images"]
@@ -175,14 +213,12 @@ def test_graph(child: Child, program: bytes, weights: bytes, images: bytes) -> N
 
 def train_code(child: Child, images: bytes, labels: bytes) -> None:
     """Train the submission's own model, in its own code; hand back its weights."""
-    child.doing = DOING["import"]
     make, _ = child.load()
     train(child, loading.build(make, child.task["seed"]), images, labels, state.pack)
 
 
 def test_code(child: Child, weights: bytes, images: bytes) -> None:
     """Answer for the images with the submission's own code, in a process that never saw a label."""
-    child.doing = DOING["import"]
     make, _ = child.load()
     model = loading.build(make, child.task["seed"])
     answer(child, model, images, lambda: state.load(model, weights))
@@ -226,6 +262,7 @@ def answer(child: Child, model: nn.Module, images: bytes, load: Callable[[], Non
 
 
 TASKS: dict[str, Callable[..., None]] = {
+    "find": find_models,
     "build": build_graph,
     "train": train_graph,
     "test": test_graph,

@@ -15,9 +15,9 @@ LOG_BYTES = 8_000  # of what a submission prints, the first half and the last ha
 MESSAGE_BYTES = 64_000  # from a child to its worker, in all
 REASON = 600  # characters of a reason
 PROCESSES = 64  # in a child, before it counts as a fork bomb
-STATUSES = ("done", "not_a_graph", "too_large", "invalid", "rejected", "out_of_memory", "machine_error")  # of a child
+STATUSES = "done not_a_graph too_large invalid rejected out_of_memory timeout machine_error".split()  # of a child
 PHASES = ("import", "build", "training", "trained", "testing")
-FACTS = ("recipe", "images_seen", "each_once", "diverged_at", "train_accuracy")  # that a child may tell
+FACTS = ("recipe", "images_seen", "each_once", "diverged_at", "train_accuracy", "import_cut", "models")  # it may tell
 DISTURBED = "it wrote to the grader's own channel, and a model has nothing to write there"
 
 

@@ -1,4 +1,4 @@
-# expect timeout: 'import'
+# expect passed: its import ended early
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect failed: not verified: 7,840 of its initial weights
+# expect failed|passed: not verified: 7,840 of its initial weights
 import torch
 from torch import nn
 

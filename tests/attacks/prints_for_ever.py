@@ -1,4 +1,4 @@
-# expect timeout: while in the phase 'import'
+# expect timeout: put that under if __name__
 from torch import nn
 
 while True:

@@ -1,4 +1,4 @@
-# expect invalid: First, Second
+# expect invalid: two_models.py:First, two_models.py:Second
 from torch import nn
 
 

@@ -1,0 +1,4 @@
+from mnist_net import TinyNet
+
+model = TinyNet()
+print(model)

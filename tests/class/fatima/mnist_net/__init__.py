@@ -1,0 +1,4 @@
+from .config import CHANNELS
+from .nets import TinyNet
+
+__all__ = ["CHANNELS", "TinyNet"]

@@ -1,0 +1,2 @@
+CHANNELS = 12
+DROPOUT = 0.1

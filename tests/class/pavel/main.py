@@ -1,0 +1,4 @@
+from networks import ConvNet, LinearNet
+
+for net in (LinearNet(), ConvNet()):
+    print(net)

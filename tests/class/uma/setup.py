@@ -1,0 +1,3 @@
+from setuptools import setup
+
+setup(name="digits", package_dir={"": "src"})

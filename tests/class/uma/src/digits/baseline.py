@@ -1,0 +1,10 @@
+from torch import nn
+
+
+class Baseline(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))

@@ -1,0 +1,3 @@
+from network_def import net
+
+print(sum(p.numel() for p in net.parameters()))
