@@ -81,7 +81,7 @@ from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__version__ = "2.0.0"
+__version__ = "2.1.0"
 
 CLASSES = 10
 SIDE = 28  # pixels

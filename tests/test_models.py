@@ -61,7 +61,7 @@ class TestEveryModel:
 
 @pytest.mark.parametrize(
     "name",
-    "efficient accurate tiny lightweight lightweight_no_attention lightweight_conv lightweight_experts mlp_small "
+    "efficient accurate tiny tiny_learned fast lightweight lightweight_no_attention lightweight_conv lightweight_experts mlp_small "
     "cnn_small rnn_small csnn".split(),
 )
 def test_these_are_under_the_parameter_limit(name):
@@ -77,6 +77,63 @@ def test_tiny_counts_every_learned_value_and_learns_no_edge():
     challenge.train_one_epoch(model, challenge.epoch_batches(a_batch(40), config, torch.Generator()), config, 40)
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed and not any(key.endswith("edges") for key in changed)
+
+
+def test_tiny_learned_has_no_number_that_is_not_learned():
+    model = challenge.build_model("tiny_learned")
+    assert (challenge.count_parameters(model), challenge.count_buffers(model)) == (298, 0)
+
+
+@pytest.mark.parametrize("name", "efficient accurate tiny".split())
+def test_a_digit_that_is_moved_is_not_cut_off(name):
+    """All but the outermost pixels reach the answer."""
+    model, image = challenge.build_model(name).eval(), torch.randn(1, 1, 28, 28, requires_grad=True)
+    model(image).square().sum().backward()
+    pixels = image.grad[0, 0].abs()
+    assert min(edge.max() for edge in (pixels[1], pixels[-2], pixels[:, 1], pixels[:, -2])) > 0
+
+
+def test_halve_averages_two_by_two_pixels():
+    images = torch.randn(3, 2, 20, 12)
+    torch.testing.assert_close(challenge.Halve()(images), nn.functional.avg_pool2d(images, 2))
+
+
+class TestRegistering:
+    @pytest.mark.parametrize("change", [{"rotation": 5.0}, {"translation": 0.0}, {"fade": 0.5, "rotation": 20.0}])
+    def test_refuses_another_augmentation(self, change):
+        with pytest.raises(ValueError, match="rotation and translation are the same for every registered model"):
+            challenge.register(**change)
+        assert not any(change.keys() <= spec.overrides.keys() for spec in challenge.MODELS.values())
+
+    def test_every_recipe_has_the_rule_of_the_challenge(self, name):
+        config = challenge.recipe(name)
+        assert (config.rotation, config.translation) == (10.0, 0.1)
+
+
+class TestMuon:
+    def test_makes_all_singular_values_about_one(self):
+        for shape in ((24, 216), (216, 24), (8, 8)):
+            values = torch.linalg.svdvals(challenge.orthogonal(torch.randn(shape)))
+            assert values.min() > 0.6 and values.max() < 1.25
+
+    def test_keeps_the_singular_vectors(self):
+        matrix = torch.randn(6, 40)
+        u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+        inner = u.T @ challenge.orthogonal(matrix) @ v.T
+        torch.testing.assert_close(inner, inner.diagonal().diag(), atol=1e-4, rtol=0)
+
+    def test_steps_all_parameters_those_that_mix_channels_by_equal_lengths(self):
+        model = nn.Sequential(nn.Conv2d(1, 4, 3), nn.Conv2d(4, 6, 3, bias=False), nn.Conv2d(6, 6, 3, groups=6))
+        before = [p.detach().clone() for p in model.parameters()]
+        optimizer = challenge.Muon(model.parameters(), None, 0.0)
+        optimizer.lr = 0.1
+        (1e-3 * model(torch.randn(5, 1, 9, 9))).square().sum().backward()  # a gradient of any size
+        optimizer.step()
+        moved = [p.detach() - old for p, old in zip(model.parameters(), before, strict=True)]
+        assert all(step.abs().max() > 0 for step in moved)
+        assert torch.linalg.svdvals(moved[2].flatten(1)) == pytest.approx(0.1, rel=0.4)
+        optimizer.zero_grad()
+        assert all(p.grad is None for p in model.parameters())
 
 
 def test_edge_filters_see_a_slope_in_their_own_direction_and_nothing_in_a_flat_image():

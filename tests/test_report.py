@@ -319,7 +319,7 @@ class TestFigures:
         axes = plots.accuracy_over(Comparison(runs), "parameters").axes[0]
         names = [text for text in axes.texts if text.get_text().startswith(("lightweight", "published"))]
         boxes = [text.get_window_extent().extents for text in names]
-        assert len(names) == 19
+        assert len(names) == 18 + len(plots.PUBLISHED)
         assert not any(style.overlap(a, b) > 1 for i, a in enumerate(boxes) for b in boxes[:i])
         points = [axes.transData.transform(text.xy) for text in names]
         inside = [(x, y) for x, y in points for b in boxes if b[0] < x < b[2] and b[1] < y < b[3]]
