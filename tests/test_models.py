@@ -61,8 +61,8 @@ class TestEveryModel:
 
 @pytest.mark.parametrize(
     "name",
-    "efficient accurate tiny tiny_learned fast lightweight lightweight_no_attention lightweight_conv lightweight_experts mlp_small "
-    "cnn_small rnn_small csnn".split(),
+    "efficient accurate tiny tiny_learned fast lightweight lightweight_no_attention lightweight_conv "
+    "lightweight_experts mlp_small cnn_small rnn_small csnn".split(),
 )
 def test_these_are_under_the_parameter_limit(name):
     assert challenge.count_parameters(challenge.build_model(name)) < 25_000
