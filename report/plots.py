@@ -29,8 +29,8 @@ from report.style import (
     plain_log_axis,
 )
 
-# Published for one epoch of MNIST: parameters, accuracy, where. The first has more than the challenge allows; the others
-# are of public repositories of this challenge, one run each, as their authors report it.
+# Published for one epoch of MNIST: parameters, accuracy, where. The first has more than the challenge allows; the
+# others are of public repositories of this challenge, one run each, as their authors report it.
 PUBLISHED = [
     (215_194, 0.9904, "published: github.com/tuomaso/train_mnist_fast"),
     (18_694, 0.9890, "published: one run, self-reported"),
