@@ -8,6 +8,7 @@ same disturbed images. None of this is used in training or to choose a model.
 
 from __future__ import annotations
 
+import argparse
 import math
 import statistics
 import sys
@@ -113,12 +114,17 @@ def load(path: str, data_dir: str | None, model_file: str | None) -> tuple[str, 
     return result["model"], model, data
 
 
-def command(argv: Sequence[str]) -> int:
+def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     parser = challenge.Parser(prog="python -m export.robustness", description=__doc__.split("\n")[0])
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="what mnist_efficient_model.py saved")
     parser.add_argument("--model-file", metavar="FILE.py[:NAME]", help="where a model is not the script's: trust it")
     parser.add_argument("--data-dir", metavar="DIR", help="where the data is (default: $MNIST_DATA_DIR, else data/)")
-    arguments = parser.parse_args(argv)
+    return parser.parse_args(argv)
+
+
+def command(argv: Sequence[str]) -> int:
+    """Do what the command line asks; returns the exit status. Raises ChallengeError."""
+    arguments = parse_arguments(argv)
     loaded = [load(path, arguments.data_dir, arguments.model_file) for path in arguments.checkpoints]
     (name, split, scored_on), *others = dict.fromkeys((d.name, d.test, d.scored_on) for _, _, d in loaded)
     if any((other[0], other[2]) != (name, scored_on) for other in others):
