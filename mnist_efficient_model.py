@@ -1,71 +1,146 @@
 #!/usr/bin/env python3
 # /// script
-# requires-python = ">=3.10"
+# requires-python = ">=3.11"
 # dependencies = ["torch>=2.6", "torchvision>=0.21", "numpy>=1.26"]
 # ///
 """The efficient-MNIST challenge: fewer than 25,000 parameters, at least 95 % accuracy, exactly one augmented epoch.
 
-`efficient` has 8,706 parameters and classifies 98.96 % of MNIST's test images rightly (mean of 20 seeds, min 98.76, max
-99.13; all pass). Its epoch takes 4.4 s (median of 7) on two cores of an Intel Xeon (Emerald Rapids), torch 2.14.1.
+`efficient` has 8,706 parameters and classifies 98.96 % of MNIST's test images correctly (mean of 20 seeds, min 98.76,
+max 99.13; all pass). Its epoch takes 4.4 s (median of 7) on two cores of an Intel Xeon (Emerald Rapids), torch 2.14.1.
 
     python mnist_efficient_model.py                    train it, check the limits, save the checkpoint
     python mnist_efficient_model.py --seeds 20         twenty runs: mean, min, max, and how many passed
     python mnist_efficient_model.py --list-models      the other networks
 
-This file needs torch and numpy, and torchvision only to download MNIST. Read it from the top; the challenge is whole
-when you reach the rivals, and what follows is breadth: other networks, other people's files, results, the command line.
-
     Config -> load_dataset -> Split -> epoch_batches -> augment -> model -> train_one_epoch
            -> evaluate -> Result -> violations
+
+Up to "The rivals" this is the complete challenge; the rest is optional. torchvision only downloads MNIST.
 """
 
-from __future__ import annotations
-
-import signal
-
-if __name__ == "__main__":  # importing torch takes seconds: until main() says more, Ctrl-C just ends the process
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
 import argparse
-import base64
 import contextlib
-import copy
 import csv
-import dataclasses
 import difflib
-import gzip
 import hashlib
-import html
 import importlib.util
-import inspect
 import io
-import itertools
 import json
-import logging
 import math
-import multiprocessing
+import multiprocessing.connection
 import os
-import pickle
-import platform
-import re
-import shlex
+import shutil
+import signal
 import socket
-import stat
-import statistics
 import subprocess
 import sys
-import tempfile
-import threading
+import textwrap
 import time
-import types
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cache, partial
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, ClassVar, NamedTuple
+
+__version__ = "2.2.0"
+
+CLASSES, SIDE = 10, 28  # digits, and pixels of an image's side
+OK, LIMIT_BROKEN, USAGE, MODEL_ERROR, MACHINE_ERROR = 0, 1, 2, 3, 4  # exit statuses
+DATASETS = {"mnist": "MNIST", "strokes": None, "fashion": "FashionMNIST", "kmnist": "KMNIST"}  # torchvision's class
+
+
+class ChallengeError(Exception):
+    """An error with a one-line message for the user: ChallengeError(message, exit status)."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message, status)
+        self.status = status
+
+    def __str__(self) -> str:
+        return self.args[0]
+
+
+# --- The limits, the recipe of the one epoch, and the command line ----------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What every model is checked against, beside exactly one epoch."""
+
+    parameters: int = 25_000  # strictly fewer
+    accuracy: float = 0.95  # at least, as a fraction of all test images
+
+
+@dataclass(frozen=True)
+class Config:
+    """The recipe of the epoch, chosen on a hold-out of the training set; ChallengeError (status 2) outside RANGES."""
+
+    batch_size: int = 128  # images per optimizer step
+    optimizer: str = "adamw"  # one of OPTIMIZERS
+    lr: float | None = None  # peak learning rate; None: the optimizer's own
+    weight_decay: float = 0.0  # on all parameters; one epoch leaves no time to overfit
+    warmup: float = 0.25  # fraction of the epoch in which the rate climbs; it then falls to zero
+    label_smoothing: float = 0.1  # fraction of the target spread evenly over the classes
+    rotation: float = 10.0  # degrees: each image turns by its own angle within +-rotation
+    translation: float = 0.1  # fraction of the side: each image shifts by its own offset within +-translation
+    fade: float = 0.8  # last fraction of the epoch over which the augmentation shrinks to nothing
+
+    OPTIMIZERS: ClassVar = ("adamw", "sgd", "muon")
+    RANGES: ClassVar = {"batch_size": (1, 10**6), "lr": (0, 1e38), "weight_decay": (0, 10), "rotation": (0, 180)}
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in self.OPTIMIZERS:
+            raise ChallengeError(f"optimizer {self.optimizer!r}: choose from {', '.join(self.OPTIMIZERS)}", USAGE)
+        for name, value in vars(self).items():
+            if name == "optimizer" or (name == "lr" and value is None):
+                continue
+            (low, high), kind = self.RANGES.get(name, (0, 1)), int if name == "batch_size" else float
+            if not isinstance(value, (int, kind)) or not low <= value <= high:
+                numbers = f"{'a whole number' if kind is int else 'a number'} from {low} to {high:g}"
+                raise ChallengeError(f"{name} {str(value)[:40]!r}: it must be {numbers}", USAGE)
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:  # argparse would print the whole usage above the one line that matters
+        self.exit(USAGE, f"{self.prog}: error: {message} (see --help)\n")
+
+
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line; a mistake in it ends the process with one line and status 2."""
+    statuses = "exit status: 0 limits hold, 1 one is broken, 2 usage, 3 the model fails, 4 data or machine"
+    parser = Parser(prog="mnist_efficient_model.py", description=__doc__.partition("\n")[0], epilog=statuses)
+    add = parser.add_argument
+    add(
+        "--model", nargs="?", const="", default="efficient", metavar="NAME", help="one of the list, FILE.py[:NAME], all"
+    )
+    add("--dataset", default="auto", choices=("auto", *DATASETS), help="auto: mnist if it can be had, else strokes")
+    add("--test-on", choices=DATASETS, help="score on the test set of another dataset than the one trained on")
+    add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
+    add("--seed", type=int, default=0, metavar="N", help="of weights, order and augmentation (default: 0)")
+    add("--seeds", type=int, default=1, metavar="K", help="K runs, from --seed on")
+    add("--jobs", type=int, metavar="J", help="J runs at a time (default: as many as there are usable cores)")
+    add("--device", default="auto", choices=("auto", "cuda", "xpu", "mps", "cpu"), help="auto: an accelerator if any")
+    add("--batch-size", type=int, metavar="N", help="images per step (default: the model's own)")
+    add("--lr", type=float, metavar="X", help="peak learning rate (default: the model's or the optimizer's own)")
+    add("--optimizer", choices=Config.OPTIMIZERS, help="default: the model's own")
+    add("--holdout", type=int, default=0, metavar="N", help="score on the last N training images instead: for tuning")
+    add("--results-dir", type=Path, default="results", metavar="DIR", help="where runs write (default: results/)")
+    add("--json", action="store_true", help="print one JSON document on stdout, all else on stderr")
+    add("--quiet", action="store_true", help="no progress; one line per run")
+    add("--list-models", action="store_true", help="names, parameters and ideas, as --model without a name")
+    add("--version", action="version", version=f"%(prog)s {__version__}")
+    arguments = parser.parse_args(argv)
+    for name, low, high in (("seed", 0, 2**62), ("seeds", 1, 100_000), ("jobs", 1, 10_000), ("holdout", 0, 59_999)):
+        if (value := getattr(arguments, name)) is not None and not low <= value <= high:
+            parser.error(f"--{name} {value}: it must be from {low} to {high:,}")
+    given = {name: getattr(arguments, name) for name in ("batch_size", "lr", "optimizer")}  # Config fields
+    arguments.settings = {name: value for name, value in given.items() if value is not None}
+    return arguments
+
+
+if __name__ == "__main__":  # importing torch takes seconds: what needs none of it is answered before
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until main() runs, Ctrl-C just ends the process
+    parse_arguments()
 
 try:
     import numpy as np
@@ -74,109 +149,10 @@ except ImportError as missing:
     if __name__ != "__main__":
         raise
     print(f"mnist_efficient_model.py: error: {missing}: pip install torch torchvision numpy", file=sys.stderr)
-    sys.exit(4)
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.optim.adamw import adamw
-from torch.optim.sgd import sgd
-from torch.utils._python_dispatch import TorchDispatchMode
-
-__version__ = "2.1.0"
-
-CLASSES = 10
-SIDE = 28  # pixels
-
-OK, LIMIT_BROKEN, USAGE, MODEL_ERROR, MACHINE_ERROR = 0, 1, 2, 3, 4  # exit statuses
-
-
-class ChallengeError(Exception):
-    """A problem that its reader can solve: ChallengeError(message of one line, exit status)."""
-
-    @property
-    def status(self) -> int:
-        return self.args[1]
-
-    def __str__(self) -> str:
-        return self.args[0]
-
-
-# --- The limits, and how the one epoch is run -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a model is held to, beside exactly one epoch."""
-
-    parameters: int = 25_000  # strictly fewer
-    accuracy: float = 0.95  # at least, as a fraction of all test images
-
-
-@dataclass(frozen=True)
-class Range:
-    """What a number may be: from ``low`` (or above it, where ``exclusive``) to ``high``, infinity excluded."""
-
-    low: float
-    high: float = math.inf
-    exclusive: bool = False
-
-    def __contains__(self, value: float) -> bool:
-        return self.low <= value <= self.high and value != math.inf and not (self.exclusive and value == self.low)
-
-    def __str__(self) -> str:
-        start = f"above {self.low:g}" if self.exclusive else f"from {self.low:g}"
-        return f"{start} to {self.high:g}" if self.high < math.inf else f"{start}{'' if self.exclusive else ' on'}"
-
-
-def number(value: Any, kind: type[int] | type[float], allowed: Range) -> int | float:
-    """A number, or the text of one, as its type; raises ValueError that says what it must be."""
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        parsed = kind(value)
-        if not isinstance(value, bool) and (isinstance(value, str) or parsed == value) and parsed in allowed:
-            return parsed
-    raise ValueError(f"{str(value)[:40]!r} is not {'a whole number' if kind is int else 'a number'} {allowed}")
-
-
-def setting(default: Any, allowed: Range | tuple[str, ...]) -> Any:
-    """A Config field with the values that it may take."""
-    return field(default=default, metadata={"allowed": allowed})
-
-
-@dataclass(frozen=True)
-class Config:
-    """The recipe of the epoch, chosen on a hold-out of the training set. Each field's range is checked here.
-
-    Raises ChallengeError (status 2) naming the field and its range.
-    """
-
-    batch_size: int = setting(128, Range(1))  # images per optimizer step
-    optimizer: str = setting("adamw", ("adamw", "sgd", "muon"))
-    lr: float | None = setting(None, Range(0, exclusive=True))  # peak learning rate; None: the optimizer's, OPTIMIZERS
-    weight_decay: float = setting(0.0, Range(0, 10))  # on all parameters; one epoch leaves no time to overfit
-    warmup: float = setting(0.25, Range(0, 1))  # fraction of the epoch in which the rate climbs; it then falls to zero
-    label_smoothing: float = setting(0.1, Range(0, 1))  # fraction of the target spread evenly over the classes
-    rotation: float = setting(10.0, Range(0, 180))  # degrees: each image turns by its own angle within +-rotation
-    translation: float = setting(0.1, Range(0, 1))  # fraction of the side: each image shifts by its own offset within
-    fade: float = setting(0.8, Range(0, 1))  # last fraction of the epoch over which the augmentation shrinks to nothing
-
-    def __post_init__(self) -> None:
-        for name in self.__dataclass_fields__:
-            if (value := getattr(self, name)) is not None or name != "lr":
-                object.__setattr__(self, name, self.check(name, value))
-
-    @classmethod
-    def check(cls, name: str, value: Any) -> Any:
-        """A value for the field ``name``, as its type; raises ChallengeError (status 2) unless it is allowed."""
-        if name not in cls.__dataclass_fields__:
-            raise ChallengeError(f"unknown setting {name!r}: choose from {', '.join(cls.__dataclass_fields__)}", USAGE)
-        default, allowed = cls.__dataclass_fields__[name].default, cls.__dataclass_fields__[name].metadata["allowed"]
-        if isinstance(allowed, tuple):
-            if value not in allowed:
-                raise ChallengeError(f"{name}: {value!r} is none of {', '.join(allowed)}", USAGE)
-            return value
-        try:
-            return number(value, int if isinstance(default, int) else float, allowed)
-        except ValueError as error:
-            raise ChallengeError(f"{name}: {error}", USAGE) from error
+    sys.exit(MACHINE_ERROR)
+nn, F, Tensor = torch.nn, torch.nn.functional, torch.Tensor
+Model = str | Callable[[], nn.Module]  # a registered name, FILE.py[:NAME], or a builder
+OnProgress = Callable[[int, float, float], None] | None  # called with images seen, loss and accuracy
 
 
 # --- The network: the function's name is the model's name -------------------------------------------------------------
@@ -184,30 +160,26 @@ class Config:
 
 class ModelSpec(NamedTuple):
     build: Callable[[], nn.Module]
-    overrides: dict[str, Any] = {}  # noqa: RUF012  # of Config, fitted to this model on the hold-out
-    must_pass: bool = False  # the challenge claims that it holds every limit; rivals and ablations may break one
+    overrides: dict[str, Any] = {}  # noqa: RUF012  # of Config, chosen for this model on the hold-out
+    must_pass: bool = False  # the challenge claims that it passes on every seed; rivals and ablations may fail
 
     @property
-    def summary(self) -> str:
-        return (inspect.getdoc(self.build) or "").split("\n")[0]
+    def idea(self) -> str:
+        return (self.build.__doc__ or "").strip().partition("\n")[0]
 
 
 MODELS: dict[str, ModelSpec] = {}  # what --model all trains
-FRONTIER: dict[str, ModelSpec] = {}  # what --model frontier trains: the two records' networks at many widths
 
 
 def register(must_pass: bool = False, **overrides: Any) -> Callable[[Callable[[], nn.Module]], Callable[[], nn.Module]]:
-    """Enter the decorated builder in MODELS, with the Config fields it overrides.
-
-    A duplicate name is an error, and so is another augmentation: its rule is the same for all.
-    """
+    """Enter the decorated builder in MODELS, with the Config fields it overrides; a duplicate name is an error."""
     if overrides.keys() & {"rotation", "translation"}:
         raise ValueError("rotation and translation are the same for every registered model")
 
     def enter(build: Callable[[], nn.Module]) -> Callable[[], nn.Module]:
         if build.__name__ in MODELS:
             raise ValueError(f"two models are called {build.__name__!r}")
-        dataclasses.replace(Config(), **overrides)  # an unknown override is an error too
+        Config(**overrides)  # an unknown override is an error too
         MODELS[build.__name__] = ModelSpec(build, overrides, must_pass)
         return build
 
@@ -215,12 +187,7 @@ def register(must_pass: bool = False, **overrides: Any) -> Callable[[Callable[[]
 
 
 class ChannelsLast(nn.Module):
-    """Stride a batch of grey images as NHWC, the layout in which CPU convolutions and pools vectorise over channels.
-
-    With one channel both layouts look alike to PyTorch: ``.to(memory_format=torch.channels_last)`` changes nothing and
-    the convolution falls back to NCHW. Naming the strides decides it for every layer that follows. Other devices keep
-    their own layout: on MPS, BatchNorm's backward has been wrong for this one (pytorch/pytorch#181411).
-    """
+    """Stride grey images as NHWC, in which CPU convolutions vectorise; with one channel memory_format does nothing."""
 
     def forward(self, images: Tensor) -> Tensor:
         if images.device.type != "cpu":
@@ -230,16 +197,12 @@ class ChannelsLast(nn.Module):
 
 
 def conv_block(
-    inputs: int, outputs: int, padding: int = 1, pool: bool = True, activation: nn.Module | None = None
+    inputs: int, outputs: int, padding: int = 1, pool: bool = True, activation: Any = None
 ) -> list[nn.Module]:
-    """3x3 convolution, 2x2 max-pooling, BatchNorm, ReLU: (N, inputs, H, W) -> (N, outputs, H/2, W/2) if padded.
-
-    Pooling first leaves BatchNorm and ReLU a quarter of the work, and one epoch reached more with it. The convolution
-    has no bias, which BatchNorm would subtract again.
-    """
+    """3x3 convolution, 2x2 max-pooling, BatchNorm, ReLU: (N, inputs, H, W) -> (N, outputs, H/2, W/2) if padded."""
     return [
-        nn.Conv2d(inputs, outputs, 3, padding=padding, bias=False),
-        *([nn.MaxPool2d(2)] if pool else []),
+        nn.Conv2d(inputs, outputs, 3, padding=padding, bias=False),  # BatchNorm would subtract a bias again
+        *([nn.MaxPool2d(2)] if pool else []),  # here it leaves the rest a quarter of the work
         nn.BatchNorm2d(outputs),
         activation or nn.ReLU(inplace=True),
     ]
@@ -249,11 +212,8 @@ def conv_block(
 def efficient() -> nn.Module:
     """Three convolutions with BatchNorm, global average pooling and a small head: the challenge's own network.
 
-    Global average pooling instead of a flattened map: Lin, Chen and Yan, "Network In Network", 2013. 8,706 parameters;
-    the 8,762 of a description in circulation counts the 8 + 16 + 32 convolution biases that BatchNorm makes redundant.
-
-    It draws the whole image with 24 x 24 pixels, from where every side halves without a remainder: an image takes
-    281,000 multiply-accumulates, where 28 x 28 takes 511,000 to read no better.
+    Global average pooling: Lin, Chen and Yan, "Network In Network", 2013. It draws the image with 24 x 24 pixels, from
+    where every side halves without a remainder: half the arithmetic of 28 x 28, which reads no better.
     """
     return nn.Sequential(
         nn.Upsample(24, mode="bilinear"),  # (N, 1, 24, 24)
@@ -269,16 +229,16 @@ def efficient() -> nn.Module:
     )
 
 
-# --- Data: images and labels, whole, as tensors -----------------------------------------------------------------------
+# --- Data: images and labels as tensors -------------------------------------------------------------------------------
 
 
 class Split(NamedTuple):
-    """Images and their labels, whole, on one device."""
+    """All images of a training or test set and their labels, on one device."""
 
     images: Tensor  # (N, 28, 28) uint8
     labels: Tensor  # (N,) int64, 0-9
 
-    def to(self, device: torch.device | str) -> Split:
+    def to(self, device: torch.device | str) -> "Split":
         return Split(self.images.to(device), self.labels.to(device))
 
 
@@ -292,12 +252,10 @@ class Dataset(NamedTuple):
     def note(self) -> str | None:
         """What a reader of any figure must know of the data, if it is not plain MNIST."""
         if self.name == "strokes" and self.scored_on != "mnist test":
-            return (
-                "these figures are for strokes, digits drawn from pen strokes, NOT for MNIST; to get MNIST, run once "
-                "with a network and --dataset mnist, or put its files where that command says"
-            )
-        crossed = self.scored_on not in ("test", "holdout")
-        return f"trained on {self.name}, scored on the {self.scored_on} images" if crossed else None
+            cure = "run once with a network and --dataset mnist, or put its files where that command says"
+            return f"these figures are for strokes, digits that a program draws, NOT for MNIST; to get MNIST, {cure}"
+        here = self.scored_on in ("test", "holdout")
+        return None if here else f"trained on {self.name}, scored on the {self.scored_on} images"
 
 
 MEAN, STD = 0.1307, 0.3081  # of MNIST's training pixels scaled to 0-1; for every dataset, so that models carry over
@@ -308,15 +266,8 @@ def to_input(pixels: Tensor) -> Tensor:
     return pixels.float().mul(1 / (255 * STD)).sub_(MEAN / STD).unsqueeze(1)
 
 
-# --- Augmentation and batches: every image once, each with its own warp -----------------------------------------------
-
-
 def random_affine(n: int, config: Config, generator: torch.Generator) -> Tensor:
-    """Draw the warps of a whole epoch: (n, 2, 3) float32 on the CPU, row i for the i-th image delivered.
-
-    Angles are uniform within +-rotation degrees and offsets within +-translation of the side. Both shrink linearly to
-    zero over the last ``fade`` of the epoch, so that the network settles on images like those it is tested on.
-    """
+    """Draw an epoch's warps: (n, 2, 3) float32 on the CPU, uniform, shrinking to zero over the last ``fade`` of it."""
     left = 1 - torch.arange(n) / n  # fraction of the epoch still to come
     strength = (left / config.fade).clamp(max=1) if config.fade else torch.ones(n)
     angle, x, y = (2 * torch.rand(3, n, generator=generator) - 1) * strength
@@ -326,29 +277,26 @@ def random_affine(n: int, config: Config, generator: torch.Generator) -> Tensor:
     return torch.stack([cos, -sin, x, sin, cos, y], dim=1).view(n, 2, 3)
 
 
-@cache
-def affine_basis(device: torch.device) -> Tensor:
-    """The sampling grids of the six unit matrices, (6, 28 * 28 * 2): any matrix's grid is a sum of them."""
-    unit = torch.eye(6, device=device).view(6, 2, 3)
-    return F.affine_grid(unit, [6, 1, SIDE, SIDE], align_corners=False).view(6, -1)
+# The sampling grids of the six unit matrices, (6, 28 * 28 * 2): any matrix's grid is a sum of them.
+UNIT_GRIDS = F.affine_grid(torch.eye(6).view(6, 2, 3), [6, 1, SIDE, SIDE], align_corners=False).view(6, -1)
 
 
 def augment(pixels: Tensor, affine: Tensor) -> Tensor:
     """Warp each image of a batch (N, 28, 28) by its own matrix (N, 2, 3), bilinearly, with zeros from outside.
 
-    A matrix maps output to input coordinates, as in ``F.affine_grid(align_corners=False)``. That function would take
-    three times as long as the sampling itself; one product with its grids for the unit matrices gives the same.
+    A matrix maps output to input coordinates, as in ``F.affine_grid``, which would take three times as long as the
+    sampling itself; one product with its grids for the unit matrices gives the same.
     """
     n = len(pixels)
-    grid = (affine.view(n, 6) @ affine_basis(pixels.device)).view(n, SIDE, SIDE, 2)
+    grid = (affine.view(n, 6) @ UNIT_GRIDS.to(pixels.device)).view(n, SIDE, SIDE, 2)
     return F.grid_sample(pixels.float().unsqueeze(1), grid, align_corners=False).squeeze(1)
 
 
 def epoch_batches(split: Split, config: Config, generator: torch.Generator) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
     """Deliver every image of ``split`` once, shuffled and augmented, the last partial batch included.
 
-    Yields (indices (B,), images (B, 1, 28, 28), labels (B,)) on the split's device. All chance is drawn beforehand on
-    the CPU from ``generator``, so a seed means the same epoch on every device and the device is never waited for.
+    Yields (indices (B,), images (B, 1, 28, 28), labels (B,)) on its device. All randomness is drawn beforehand on the
+    CPU, so that a seed means the same epoch everywhere.
     """
     device, n = split.images.device, len(split.labels)
     order = torch.randperm(n, generator=generator).to(device).split(config.batch_size)
@@ -363,19 +311,11 @@ def epoch_batches(split: Split, config: Config, generator: torch.Generator) -> I
 # --- The one epoch ----------------------------------------------------------------------------------------------------
 
 
-def one_cycle(done: float, warmup: float) -> float:
-    """Fraction of the peak learning rate when ``done`` of the epoch is over: a line up, then a line down to zero.
-
-    Source: Smith and Topin, "Super-Convergence", 2018.
-    """
-    return done / warmup if done < warmup else max(0.0, 1 - done) / (1 - warmup)
-
-
 @dataclass(frozen=True)
 class Epoch:
-    """What happened in one epoch, as the engine counted it."""
+    """What happened in one epoch, as it was counted."""
 
-    seconds: float  # from before the first batch is drawn until after the last optimizer step, augmentation included
+    train_seconds: float  # from before the first batch is drawn until after the last step, augmentation included
     images_seen: int  # images delivered
     each_once: bool  # every training image was delivered exactly once
     diverged_at: int | None  # the step (from 1) at which the loss stopped being a number; training ended soon after
@@ -383,88 +323,57 @@ class Epoch:
 
 
 def train_one_epoch(
-    model: nn.Module,
-    batches: Iterable[tuple[Tensor, Tensor, Tensor]],
-    config: Config,
-    images: int,
-    on_progress: Callable[[int, float, float], None] | None = None,
+    model: nn.Module, batches: Iterable[Sequence[Tensor]], config: Config, images: int, on_progress: OnProgress = None
 ) -> Epoch:
     """Train ``model`` in place on ``batches`` of (indices (B,), inputs (B, 1, 28, 28), labels (B,)).
 
-    ``images`` is the size of the training set: the learning rate's schedule and the count of the epoch rest on it.
-    ``on_progress(images, loss, accuracy)`` is called about 25 times with the means since the last call.
+    ``images`` is the size of the training set. ``on_progress`` is called 25 times with the means since the last call.
     """
     optimizer = OPTIMIZERS[config.optimizer](model.parameters(), config.lr, config.weight_decay)
     steps = math.ceil(images / config.batch_size)
-    log = EpochLog(images, steps, on_progress)
+    log_interval = math.ceil(steps / 25)
+    delivered, recent, curve, diverged_at = [], [], [], None
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     model.train()
-    synchronize(device)
+    synchronize = getattr(torch, device.type, torch.cpu).synchronize  # waits until the device has finished its work
+    synchronize()
     start = time.perf_counter()
-    for step, (indices, inputs, labels) in enumerate(batches):
-        optimizer.lr = optimizer.peak * one_cycle((step + 0.5) / steps, config.warmup)
+    for step, (indices, inputs, labels) in enumerate(batches, 1):
+        done, warmup = (step - 0.5) / steps, config.warmup  # a line up, then one down: Smith, "Super-Convergence", 2018
+        optimizer.lr = optimizer.peak * (done / warmup if done < warmup else max(0.0, 1 - done) / (1 - warmup))
         logits = model(inputs)
         loss = F.cross_entropy(logits, labels, label_smoothing=config.label_smoothing)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()
-        if not log.add(indices, loss, logits, labels):
-            break
-    synchronize(device)
-    return log.close(time.perf_counter() - start)
-
-
-class EpochLog:
-    """Counts what an epoch delivers and how it goes. It keeps what a step gave, and reads it about 25 times."""
-
-    def __init__(self, images: int, steps: int, on_progress: Callable[..., None] | None) -> None:
-        self.images, self.steps, self.on_progress = images, steps, on_progress
-        self.interval = math.ceil(steps / 25)  # steps from one point of the curve to the next
-        self.curve: list[dict[str, float]] = []
-        self.diverged_at: int | None = None
-        self.delivered: list[Tensor] = []  # the indices of every step
-        self.kept: list[tuple[Tensor, Tensor, Tensor]] = []  # loss, logits and labels of the steps since the last point
-
-    def add(self, indices: Tensor, loss: Tensor, logits: Tensor, labels: Tensor) -> bool:
-        """Note a step; returns False when the loss is not a number any more."""
-        self.delivered.append(indices)
-        self.kept.append((loss.detach(), logits.detach(), labels))
-        return self.point() if len(self.kept) == self.interval or len(self.delivered) == self.steps else True
-
-    def point(self) -> bool:
-        """Add a point to the curve; returns False, and adds none, when a loss since the last one is not finite."""
-        losses, logits, labels = zip(*self.kept, strict=True)
-        losses, self.kept = torch.stack(losses), []
-        if not losses.isfinite().all():
-            self.diverged_at = len(self.delivered) - len(losses) + int((~losses.isfinite()).nonzero()[0]) + 1
-            return False
-        accuracy = (torch.cat(logits).argmax(1) == torch.cat(labels)).float().mean().item()
-        self.curve.append({"images": self.seen(), "loss": losses.mean().item(), "accuracy": accuracy})
-        if self.on_progress:
-            self.on_progress(**self.curve[-1])
-        return True
-
-    def seen(self) -> int:
-        return sum(map(len, self.delivered))
-
-    def close(self, seconds: float) -> Epoch:
-        times = torch.cat(self.delivered).bincount(minlength=self.images) if self.delivered else torch.zeros(1)
-        return Epoch(seconds, self.seen(), bool((times == 1).all()), self.diverged_at, self.curve)
-
-
-# --- Evaluation -------------------------------------------------------------------------------------------------------
+        delivered.append(indices)
+        recent.append((loss.detach(), logits.detach(), labels))
+        if step % log_interval == 0 or step == steps:  # only here the device is waited for
+            losses, outputs, targets = (list(column) for column in zip(*recent, strict=True))
+            recent, losses = [], torch.stack(losses)
+            if not losses.isfinite().all():
+                diverged_at = step - len(losses) + int((~losses.isfinite()).nonzero()[0]) + 1
+                break
+            accuracy = (torch.cat(outputs).argmax(1) == torch.cat(targets)).float().mean().item()
+            curve.append({"images": sum(map(len, delivered)), "loss": losses.mean().item(), "accuracy": accuracy})
+            if on_progress:
+                on_progress(**curve[-1])
+    synchronize()
+    seconds, seen = time.perf_counter() - start, sum(map(len, delivered))
+    times = torch.cat(delivered).bincount(minlength=images) if delivered else torch.zeros(1)
+    return Epoch(seconds, seen, bool((times == 1).all()), diverged_at, curve)
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a model reads a split. Without values it is that of a run which diverged: not measured."""
+    """Metrics on a split; all None if the run diverged."""
 
-    accuracy: float | None = None  # fraction of all images classified rightly
+    accuracy: float | None = None  # fraction of all images classified correctly
     accuracy_interval: tuple[float, float] | None = None  # 95 %, Wilson
     loss: float | None = None  # mean cross-entropy in nats, without label smoothing
     per_class_accuracy: list[float | None] | None = None
     confusion: list[list[int]] | None = None  # [true class][predicted class], counts
-    confused: list[dict[str, Any]] | None = None  # the most confident mistakes, see mistakes()
+    confused: list[dict[str, Any]] | None = None  # the 20 most confident mistakes
 
 
 @torch.no_grad()
@@ -476,17 +385,24 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
 
 def evaluate(model: nn.Module, test: Split) -> Evaluation:
     """Score a model on every image of a split."""
-    logits, n = predict(model, test.images), len(test.labels)
-    pairs = torch.bincount(test.labels * CLASSES + logits.argmax(1), minlength=CLASSES * CLASSES)
+    logits, labels, n = predict(model, test.images), test.labels, len(test.labels)
+    predictions, confidence = logits.argmax(1), logits.softmax(1).amax(1)
+    pairs = torch.bincount(labels * CLASSES + predictions, minlength=CLASSES * CLASSES)
     confusion = pairs.view(CLASSES, CLASSES).tolist()
     accuracy = sum(confusion[c][c] for c in range(CLASSES)) / n
     per_class = [row[c] / sum(row) if sum(row) else None for c, row in enumerate(confusion)]
-    loss = F.cross_entropy(logits, test.labels).item()
-    return Evaluation(accuracy, wilson_interval(accuracy, n), loss, per_class, confusion, mistakes(logits, test))
+    confused = []
+    for i in torch.where(predictions == labels, -1, confidence).topk(min(20, n)).indices.tolist():
+        if predictions[i] != labels[i]:
+            pixels = zlib.compress(test.images[i].cpu().numpy().tobytes()).hex()  # 28 x 28 bytes
+            mistake = {"index": i, "label": int(labels[i]), "predicted": int(predictions[i])}
+            confused.append({**mistake, "confidence": float(confidence[i]), "pixels": pixels})
+    loss = F.cross_entropy(logits, labels).item()
+    return Evaluation(accuracy, wilson_interval(accuracy, n), loss, per_class, confusion, confused)
 
 
 def wilson_interval(fraction: float, n: int, z: float = 1.96) -> tuple[float, float]:
-    """95 % score interval of a fraction observed in n trials (Wilson, 1927): honest near 0 and 1, unlike +-z*sigma."""
+    """95 % score interval of a fraction observed in n trials (Wilson, 1927): valid near 0 and 1, unlike +-z*sigma."""
     centre = (fraction + z * z / (2 * n)) / (1 + z * z / n)
     half = z / (1 + z * z / n) * math.sqrt(fraction * (1 - fraction) / n + z * z / (4 * n * n))
     return max(0.0, centre - half), min(1.0, centre + half)
@@ -500,106 +416,24 @@ def count_parameters(model: nn.Module) -> int:
 # --- The verdict ------------------------------------------------------------------------------------------------------
 
 
-def violations(result: Result, limits: Limits) -> dict[str, str]:
+def violations(result: "Result", limits: Limits) -> dict[str, str]:
     """The broken limits, each with a sentence that says by how much. Empty when the run passes."""
     broken = {}
     if result.parameters >= limits.parameters:
-        over = result.parameters - limits.parameters + 1
-        broken["parameters"] = f"{result.parameters:,} parameters: {over:,} too many to be under {limits.parameters:,}"
+        over = f"{result.parameters - limits.parameters + 1:,} too many to be under {limits.parameters:,}"
+        broken["parameters"] = f"{result.parameters:,} parameters: {over}"
     if result.diverged_at:
-        steps = math.ceil(result.train_images / result.config["batch_size"])
-        where = f"step {result.diverged_at:,} of {steps:,}"
-        broken["accuracy"] = f"the loss stopped being a number at {where}: try a smaller --lr"
+        at = f"step {result.diverged_at:,} of {math.ceil(result.train_images / result.config['batch_size']):,}"
+        broken["accuracy"] = f"the loss stopped being a number at {at}: try a smaller --lr"
     elif result.test_accuracy is None or not math.isfinite(result.test_accuracy):
         broken["accuracy"] = "accuracy not measured"
     elif result.test_accuracy < limits.accuracy:
-        short = 100 * (limits.accuracy - result.test_accuracy)
-        achieved = f"accuracy {percent(result.test_accuracy)}"
-        broken["accuracy"] = f"{achieved}: {short:.2f} points short of {percent(limits.accuracy)}"
+        short = f"{100 * (limits.accuracy - result.test_accuracy):.2f} points short of {percent(limits.accuracy)}"
+        broken["accuracy"] = f"accuracy {percent(result.test_accuracy)}: {short}"
     if result.images_seen != result.train_images or not result.each_once:
         seen = f"{result.images_seen:,} images delivered of {result.train_images:,}"
         broken["one_epoch"] = f"not exactly one epoch: {seen}, {'' if result.each_once else 'not '}each exactly once"
     return broken
-
-
-def judge(result: Result, limits: Limits) -> Result:
-    """Enter the verdict into a result."""
-    broken = violations(result, limits)
-    result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
-    result.violations, result.passed = list(broken.values()), not broken
-    return result
-
-
-def run(
-    model: str | Callable[[], nn.Module],
-    data: Dataset,
-    config: Config | None = None,
-    seed: int = 0,
-    device: str | torch.device = "cpu",
-    limits: Limits = Limits(),
-    on_progress: Callable[[int, float, float], None] | None = None,
-) -> tuple[Result, nn.Module]:
-    """Build, train, evaluate, measure and judge one model; the global random state is left as it was.
-
-    ``model`` is a name, a builder or an nn.Module class. ``config`` defaults to its own recipe. Raises ChallengeError:
-    2 for an unknown model, 3 when the model cannot be built or run.
-    """
-    device, config = pick_device(device), config or recipe(model)
-    train, test = data.train.to(device), data.test.to(device)
-    with usual_state(device), model_errors(model_name(model)):
-        torch.manual_seed(seed)
-        network = build_model(model).to(device)
-        check_model(network, device)
-        batches = epoch_batches(train, config, torch.Generator().manual_seed(seed))
-        with EnergyMeter() as energy:
-            epoch = train_one_epoch(network, batches, config, len(train.labels), on_progress)
-        memory = peak_memory_mb(device)
-        scores = Evaluation() if epoch.diverged_at else evaluate(network, test)
-        costs = measure_costs(network, to_input(test.images[:1000]))
-    result = Result(
-        model=model_name(model), dataset=data.name, scored_on=data.scored_on, seed=seed, device=str(device),
-        threads=torch.get_num_threads(), train_images=len(train.labels), test_images=len(test.labels),
-        peak_memory_mb=memory, training_joules=energy.joules, training_joules_method=energy.method,
-        config=dataclasses.asdict(config), versions=versions(), note=data.note, **costs,
-        **renamed(epoch, seconds="train_seconds"), **renamed(scores, accuracy="test_accuracy", loss="test_loss"),
-        accuracy_per_parameter=scores.accuracy and scores.accuracy / max(1, costs["parameters"]),
-        accuracy_per_second=scores.accuracy and scores.accuracy / epoch.seconds,
-    )  # fmt: skip
-    return judge(result, limits), network
-
-
-@contextlib.contextmanager
-def usual_state(device: torch.device) -> Iterator[None]:
-    """PyTorch's state as a run needs it, whatever a notebook or a model's file has set; left as it was."""
-    dtype = torch.get_default_dtype()
-    deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
-    chance = torch.random.fork_rng([device] if device.type == "cuda" else [])
-    try:
-        torch.set_default_dtype(torch.float32)
-        with chance, deterministic, torch.inference_mode(False), torch.enable_grad():
-            yield
-    finally:
-        torch.set_default_dtype(dtype)
-
-
-def recipe(model: str | Callable[[], nn.Module], **changes: Any) -> Config:
-    """The Config a model is trained with: the shared one, the model's overrides, then ``changes``."""
-    return dataclasses.replace(Config(), **override(find_model(model).overrides, changes))
-
-
-def override(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """Settings with ``changes``; a learning rate does not outlive the optimizer that it was fitted to."""
-    if "optimizer" in changes and "lr" not in changes:
-        changes = {**changes, "lr": None}
-    return {**settings, **changes}
-
-
-# --- What a run reports: every figure, defined once -------------------------------------------------------------------
-
-
-def column(header: str, show: Callable[[Any], str]) -> Any:
-    """A Result field that the comparison table shows under ``header``."""
-    return field(metadata={"header": header, "show": show})
 
 
 def percent(fraction: float) -> str:
@@ -607,38 +441,83 @@ def percent(fraction: float) -> str:
     return f"{math.floor(fraction * 10_000 + 1e-9) / 100:.2f} %"
 
 
-@dataclass(kw_only=True)
+def run(
+    model: Model,
+    data: Dataset,
+    config: Config | None = None,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+    limits: Limits = Limits(),
+    on_progress: OnProgress = None,
+) -> "tuple[Result, nn.Module]":
+    """Build, train, evaluate, measure and judge one model; the global random state is left as it was.
+
+    ``config`` defaults to the model's recipe. Raises ChallengeError: 2 for an unknown model, 3 for one that fails.
+    """
+    device, config, name = pick_device(device), config or recipe(model), getattr(model, "__name__", str(model))
+    train, test = data.train.to(device), data.test.to(device)
+    random = torch.random.fork_rng([device] if device.type == "cuda" else [])
+    deterministic = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True)
+    with model_errors(model), random, deterministic, torch.inference_mode(False), torch.enable_grad():
+        torch.manual_seed(seed)
+        network = build_model(model).to(device)
+        check_model(network, device)
+        batches = epoch_batches(train, config, torch.Generator().manual_seed(seed))
+        epoch = train_one_epoch(network, batches, config, len(train.labels), on_progress)
+        memory = peak_memory_mb(device)
+        scores = Evaluation() if epoch.diverged_at else evaluate(network, test)
+        image = to_input(test.images[:1])
+        latency = 1000 * float(np.median(forward_seconds(network, image, 100)))
+        costs = {"macs": count_macs(network, image), "latency_ms": latency, "peak_memory_mb": memory}
+    norms = [m for m in network.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+    statistics = {id(buffer) for norm in norms for buffer in norm.buffers(recurse=False)}
+    buffers = [b for b in network.buffers() if b.is_floating_point() and id(b) not in statistics]
+    facts = {"model": name, "dataset": data.name, "scored_on": data.scored_on, "seed": seed, "device": str(device)}
+    facts |= {"threads": torch.get_num_threads(), "train_images": len(train.labels), "test_images": len(test.labels)}
+    facts |= {"parameters": count_parameters(network), "buffers": sum(b.numel() for b in buffers), "note": data.note}
+    facts |= {f"test_{key}" if key in ("accuracy", "loss") else key: value for key, value in vars(scores).items()}
+    versions = {"mnist_efficient_model": __version__, "python": sys.version.split()[0], "platform": sys.platform}
+    versions |= {"torch": str(torch.__version__), "numpy": np.__version__}
+    result = Result(config=asdict(config), versions=versions, **facts, **costs, **vars(epoch))
+    broken = violations(result, limits)
+    result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
+    result.violations, result.passed = list(broken.values()), not broken
+    return result, network
+
+
+def recipe(model: Model, **changes: Any) -> Config:
+    """The Config a model is trained with: the shared one, the model's overrides, then ``changes``."""
+    return Config(**override(find_model(model).overrides, changes))
+
+
+def override(settings: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Settings with ``changes``; a learning rate does not outlive the optimizer that it was chosen for."""
+    return {**settings, **({"lr": None} if "optimizer" in changes else {}), **changes}
+
+
+@dataclass(kw_only=True, repr=False)
 class Result:
     """One run, in the order in which the JSON, the CSV and the table show it. None: not measured."""
 
-    model: str = column("model", str)
+    model: str
     dataset: str
-    scored_on: str  # "test", "holdout" or "mnist test": what every test_... field speaks of
+    scored_on: str  # "test", "holdout" or "mnist test": what every test_... field is measured on
     seed: int
     device: str
     threads: int  # that PyTorch computed with
-    jobs: int = 1  # runs at the same time; with more than one, seconds and latency are not those of a quiet machine
-    parameters: int = column("params", "{:,}".format)
-    buffers: int
+    parameters: int
+    buffers: int  # floating-point numbers that are not trained, BatchNorm's statistics aside
     images_seen: int
     train_images: int
     test_images: int
-    test_accuracy: float | None = column("acc. %", lambda fraction: percent(fraction).removesuffix(" %"))
+    test_accuracy: float | None
     accuracy_interval: tuple[float, float] | None  # 95 %, Wilson
     test_loss: float | None  # nats
     per_class_accuracy: list[float | None] | None
-    train_seconds: float = column("train s", "{:.1f}".format)
-    macs: int = column("kMAC", lambda macs: f"{macs / 1000:,.0f}")  # of one inference
-    latency_ms: float = column("ms", "{:.2f}".format)  # batch of one, one thread, median
-    latency_p95_ms: float
-    throughput: float  # images per second at batch 1,000
+    train_seconds: float
+    macs: int  # multiply-accumulates of one inference
+    latency_ms: float  # batch of one, one thread, median
     peak_memory_mb: float | None  # the training process, PyTorch and data included
-    checkpoint_bytes: int  # of its tensors
-    accuracy_per_parameter: float | None
-    accuracy_per_second: float | None  # of training
-    training_joules: float | None  # CPU and GPU, from CodeCarbon
-    training_joules_method: str | None  # "measured" or "estimate"
-    inference_nj: float = column("nJ", "{:,.0f}".format)  # arithmetic at 45 nm, an estimate
     limits: dict[str, bool] = field(default_factory=dict)  # limit -> whether it holds
     violations: list[str] = field(default_factory=list)  # a sentence for each limit that does not
     passed: bool = False
@@ -654,203 +533,128 @@ class Result:
 
     def plain(self) -> dict[str, Any]:
         """JSON's own types, fields in order; what is not a finite number is None."""
+        return json.loads(json.dumps(asdict(self)), parse_constant=lambda _: None)
 
-        def clean(value: Any) -> Any:
-            if isinstance(value, dict):
-                return {key: clean(item) for key, item in value.items()}
-            if isinstance(value, (list, tuple)):
-                return [clean(item) for item in value]
-            return None if isinstance(value, float) and not math.isfinite(value) else value
+    def __repr__(self) -> str:
+        """The RESULTS block: what is required, what was achieved, and whether it holds."""
+        accuracy, held = "not measured", {limit: "PASS" if holds else "FAIL" for limit, holds in self.limits.items()}
+        if self.test_accuracy is not None:
+            low, high = (100 * bound for bound in self.accuracy_interval)
+            accuracy = f"{percent(self.test_accuracy)} ({low:.2f}-{high:.2f})"
+        once = f"{self.images_seen:,}, {'' if self.each_once else 'not '}each once"
+        scored = {"test": "Test accuracy", "holdout": "Hold-out accuracy"}.get(self.scored_on, self.scored_on)
+        rows = [
+            ("RESULTS", "required", "achieved", ""),
+            ("Parameters", f"< {Limits.parameters:,}", f"{self.parameters:,}", "parameters"),
+            (scored, f">= {percent(Limits.accuracy)}", accuracy, "accuracy"),
+            ("One epoch", f"{self.train_images:,} images", once, "one_epoch"),
+            ("Training time", "", f"{self.train_seconds:.2f} s, threads: {self.threads}", ""),
+            ("Checkpoint", "", self.checkpoint or "none saved", ""),
+        ]
+        lines = [f"{name:<18}{needed:<16}{got:<26}{held.get(limit, '')}".rstrip() for name, needed, got, limit in rows]
+        return "\n".join([*lines, *(f"  {sentence}" for sentence in self.violations)])
 
-        return clean(dataclasses.asdict(self))
-
-    def _repr_html_(self) -> str:
-        """The RESULTS block as a table, for notebooks."""
-        cells = ["".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in result_rows(self.plain())]
-        sentences = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.violations)
-        return f"<table>{''.join(f'<tr>{row}</tr>' for row in cells)}</table>{sentences}"
-
-
-def renamed(piece: Epoch | Evaluation, **names: str) -> dict[str, Any]:
-    """The fields of a piece of a result, some under the names that Result has for them."""
-    return {names.get(key, key): value for key, value in vars(piece).items()}
-
-
-def versions() -> dict[str, str]:
-    return {
-        "mnist_efficient_model": __version__,
-        "python": platform.python_version(),
-        "torch": str(torch.__version__),
-        "numpy": np.__version__,
-        "platform": f"{platform.system()} {platform.machine()}",
-    }
+    def one_line(self) -> str:
+        accuracy = "no accuracy" if self.test_accuracy is None else percent(self.test_accuracy)
+        verdict = "; ".join(["PASS" if self.passed else "FAIL", *self.violations])
+        return f"{self.model}, seed {self.seed}: {accuracy} in {self.train_seconds:.2f} s  {verdict}"
 
 
-def mistakes(logits: Tensor, test: Split, most: int = 20) -> list[dict[str, Any]]:
-    """The most confident mistakes: image index, label, prediction, confidence, and the pixels (28 x 28 bytes, zlib)."""
-    predictions, confidence = logits.argmax(1), logits.softmax(1).amax(1)
-    confidence = torch.where(predictions == test.labels, -1, confidence)
-    worst = [i for i in confidence.topk(min(most, len(confidence))).indices.tolist() if confidence[i] >= 0]
-    return [
-        {
-            "index": i, "label": int(test.labels[i]), "predicted": int(predictions[i]),
-            "confidence": float(confidence[i]),
-            "pixels": base64.b64encode(zlib.compress(test.images[i].cpu().numpy().tobytes())).decode(),
-        }
-        for i in worst
-    ]  # fmt: skip
+# --- The optimizers ---------------------------------------------------------------------------------------------------
 
 
-# --- The optimizers: PyTorch's fused kernels, without what makes torch.optim slow to start ----------------------------
+class AdamW:
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), betas 0.9 and 0.95.
 
-
-class Optimizer:
-    """PyTorch's fused kernels behind the least of state. Parameters without a gradient stay as they are.
-
-    ``torch.optim``'s own classes give the same weights bit by bit, but building one imports PyTorch's compiler: a
-    second, where the epoch takes two. A subclass names its peak learning rate, which suits Config's batch size and was
-    fitted on the hold-out.
+    ``torch.optim`` gives the same weights bit by bit, but imports PyTorch's compiler: a second, where an epoch takes 3.
     """
 
-    peak: float
+    peak = 0.04  # learning rate, chosen on the hold-out for Config's batch size
 
     def __init__(self, parameters: Iterable[nn.Parameter], lr: float | None, weight_decay: float) -> None:
-        self.parameters = [p for p in parameters if p.requires_grad]
-        self.peak = self.lr = self.peak if lr is None else lr
+        trained = [p for p in parameters if p.requires_grad]
+        means, squares = ([torch.zeros_like(p, memory_format=torch.preserve_format) for p in trained] for _ in "ab")
+        self.rows = list(zip(trained, means, squares, (torch.zeros((), device=p.device) for p in trained), strict=True))
+        self.lr = self.peak = self.peak if lr is None else lr
         self.weight_decay = weight_decay
-
-    def zeros(self) -> list[Tensor]:
-        return [torch.zeros_like(p, memory_format=torch.preserve_format) for p in self.parameters]
-
-    def with_gradient(self, *states: list[Tensor]) -> tuple[list[Tensor], ...]:
-        """The parameters that have a gradient, the gradients, and their part of each state."""
-        rows = [row for row in zip(self.parameters, *states, strict=True) if row[0].grad is not None]
-        parameters, *rest = map(list, zip(*rows, strict=True)) if rows else ([] for _ in range(1 + len(states)))
-        return parameters, [p.grad for p in parameters], *rest
-
-    def zero_grad(self) -> None:
-        for parameter in self.parameters:
-            parameter.grad = None
-
-
-class AdamW(Optimizer):
-    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019), betas 0.9 and 0.95."""
-
-    peak = 0.04
-
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.means, self.squares = self.zeros(), self.zeros()
-        self.steps = [torch.zeros((), device=p.device) for p in self.parameters]
 
     @torch.no_grad()
     def step(self) -> None:
-        parameters, gradients, means, squares, steps = self.with_gradient(self.means, self.squares, self.steps)
-        adamw(parameters, gradients, means, squares, [], steps, fused=True, lr=self.lr, beta1=0.9, beta2=0.95,
-            eps=1e-8, weight_decay=self.weight_decay, amsgrad=False, maximize=False)  # fmt: skip
+        if rows := [(p, p.grad, *state) for p, *state in self.rows if p.grad is not None]:
+            self.update(self.lr, *map(list, zip(*rows, strict=True)))
+
+    def update(self, lr: float, *columns: list[Tensor]) -> None:
+        """Change parameters in place, given them, their gradients, means, squares and numbers of steps."""
+        torch._foreach_add_(columns[-1], 1)
+        settings = {"beta1": 0.9, "beta2": 0.95, "eps": 1e-8, "amsgrad": False, "maximize": False}
+        torch._fused_adamw_(*columns[:4], [], columns[4], lr=lr, weight_decay=self.weight_decay, **settings)
+
+    def zero_grad(self) -> None:
+        for parameter, *_ in self.rows:
+            parameter.grad = None
 
 
-class SGD(Optimizer):
+class SGD(AdamW):
     """Stochastic gradient descent with Nesterov's momentum of 0.85 (Sutskever et al., 2013)."""
 
     peak = 0.9
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.momenta = self.zeros()
-
-    @torch.no_grad()
-    def step(self) -> None:
-        parameters, gradients, momenta = self.with_gradient(self.momenta)
-        sgd(parameters, gradients, momenta, fused=True, lr=self.lr, momentum=0.85, nesterov=True, dampening=0.0,
-            weight_decay=self.weight_decay, maximize=False)  # fmt: skip
+    def update(self, lr: float, *columns: list[Tensor]) -> None:
+        settings = {"momentum": 0.85, "dampening": 0.0, "nesterov": True, "maximize": False, "is_first_step": False}
+        torch._fused_sgd_(*columns[:3], lr=lr, weight_decay=self.weight_decay, **settings)
 
 
-class Muon(Optimizer):
-    """Orthogonal steps for convolutions that mix channels; AdamW at a quarter of the rate for all other parameters.
+class Muon(AdamW):
+    """Orthogonal steps for convolutions that mix channels, AdamW at a quarter of the rate for the rest (Jordan, 2024).
 
-    A step is the momentum (0.95, Nesterov) with all its singular values set to about one by five iterations of
-    Newton and Schulz. Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024.
+    A step is the momentum with all its singular values set to about one, by five iterations of Newton and Schulz.
     """
 
     peak = 0.05
 
-    def __init__(self, parameters: Iterable[nn.Parameter], lr: float | None, weight_decay: float) -> None:
-        everything = [p for p in parameters if p.requires_grad]
-        mixing = [p for p in everything if p.ndim == 4 and p.shape[1] > 1]
-        super().__init__(mixing, lr, weight_decay)
-        self.momenta = self.zeros()
-        others = [p for p in everything if not any(p is matrix for matrix in mixing)]
-        self.rest = AdamW(others, self.peak / 4, weight_decay)
-
-    @torch.no_grad()
-    def step(self) -> None:
-        self.rest.lr = self.lr / 4
-        self.rest.step()
-        parameters, gradients, momenta = self.with_gradient(self.momenta)
-        for parameter, gradient, momentum in zip(parameters, gradients, momenta, strict=True):
+    def update(self, lr: float, *columns: list[Tensor]) -> None:
+        rest = []
+        for row in zip(*columns, strict=True):
+            parameter, gradient, momentum, *_ = row
+            if parameter.ndim != 4 or parameter.shape[1] == 1:
+                rest.append(row)
+                continue
             momentum.mul_(0.95).add_(gradient)
             matrix = gradient.add(momentum, alpha=0.95).flatten(1)  # (outputs, inputs * height * width)
             length = max(1, matrix.shape[0] / matrix.shape[1]) ** 0.5
-            parameter.mul_(1 - self.lr * self.weight_decay)
-            parameter.add_(orthogonal(matrix).view_as(parameter), alpha=-self.lr * length)
+            parameter.mul_(1 - lr * self.weight_decay)
+            parameter.add_(self.orthogonal(matrix).view_as(parameter), alpha=-lr * length)
+        if rest:
+            super().update(lr / 4, *map(list, zip(*rest, strict=True)))
 
-    def zero_grad(self) -> None:
-        super().zero_grad()
-        self.rest.zero_grad()
-
-
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix with its singular values moved close to one: about U V' of its decomposition U S V'."""
-    wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
-    wide = wide / (wide.norm() + 1e-7)
-    for _ in range(5):
-        gram = wide @ wide.T
-        wide = 3.4445 * wide + (2.0315 * gram @ gram - 4.775 * gram) @ wide
-    return wide.T if matrix.shape[0] > matrix.shape[1] else wide
+    def orthogonal(self, matrix: Tensor) -> Tensor:
+        """The matrix with its singular values moved close to one: about U V' of its decomposition U S V'."""
+        wide = matrix.T if matrix.shape[0] > matrix.shape[1] else matrix
+        wide = wide / (wide.norm() + 1e-7)
+        for _ in range(5):
+            gram = wide @ wide.T
+            wide = 3.4445 * wide + (2.0315 * gram @ gram - 4.775 * gram) @ wide
+        return wide.T if matrix.shape[0] > matrix.shape[1] else wide
 
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {"adamw": AdamW, "sgd": SGD, "muon": Muon}
+OPTIMIZERS: dict[str, type[AdamW]] = {"adamw": AdamW, "sgd": SGD, "muon": Muon}
 
 
-# --- The records, and the rivals side by side, each on its own --------------------------------------------------------
-
-
-def depthwise(channels: int, kernel: int, padding: int = 0, filters: int = 1) -> nn.Module:
-    """Spatial ``filters`` of each channel's own; as wide as the map and unpadded, they are a learned pooling.
-
-    Average pooling weighs every place alike; this one learns, channel by channel, where a feature speaks for a digit.
-    """
-    return nn.Conv2d(channels, filters * channels, kernel, padding=padding, groups=channels, bias=False)
+# --- The rivals: networks side by side, each on its own ---------------------------------------------------------------
 
 
 def paired_convolutions(first: int, second: int) -> nn.Module:
-    """Two convolutions of ``first`` channels, two of ``second``, and a learned pooling: (N, 1, 28, 28) -> (N, 10).
-
-    The outermost pixels are left out, and the first convolution is unpadded: so every side halves without a remainder.
-    """
-
-    return nn.Sequential(
-        nn.ZeroPad2d(-1),  # (N, 1, 26, 26)
-        ChannelsLast(),
-        *conv_block(1, first, padding=0, activation=nn.SiLU()),  # (N, first, 12, 12)
-        *conv_block(first, first, pool=False, activation=nn.SiLU()),
-        *conv_block(first, second, activation=nn.SiLU()),  # (N, second, 6, 6)
-        *conv_block(second, second, pool=False, activation=nn.SiLU()),
-        depthwise(second, 6, filters=2),  # (N, 2 * second, 1, 1)
-        nn.BatchNorm2d(2 * second),
-        nn.Flatten(),
-        nn.Linear(2 * second, CLASSES),
-    )
+    """Two convolutions of ``first`` channels, two of ``second``, and a learned pooling: (N, 1, 28, 28) -> (N, 10)."""
+    stage_26 = [*conv_block(1, first, 0, activation=nn.SiLU()), *conv_block(first, first, 1, False, nn.SiLU())]
+    stage_12 = [*conv_block(first, second, activation=nn.SiLU()), *conv_block(second, second, 1, False, nn.SiLU())]
+    pooling = nn.Conv2d(second, 2 * second, 6, groups=second, bias=False)  # of the map, 6 x 6, to one place
+    head = [nn.BatchNorm2d(2 * second), nn.Flatten(), nn.Linear(2 * second, CLASSES)]
+    return nn.Sequential(nn.ZeroPad2d(-1), ChannelsLast(), *stage_26, *stage_12, pooling, *head)
 
 
 @register(must_pass=True, optimizer="muon", lr=0.05, batch_size=32)
 def accurate() -> nn.Module:
-    """The most accurate found under the limit: two convolutions before each halving, then a learned 6x6 pooling.
-
-    Convolutions in pairs: Simonyan and Zisserman, "Very Deep Convolutional Networks", 2014. The pooling is a depthwise
-    convolution over the whole map instead of an average: Chen et al., "MobileFaceNets", 2018 ("global depthwise").
-    """
+    """The most accurate found: convolutions in pairs (VGG, 2014), then a learned 6x6 pooling (MobileFaceNets, 2018)."""
     return paired_convolutions(24, 30)
 
 
@@ -861,39 +665,17 @@ class Residual(nn.Sequential):
         return x + super().forward(x)
 
 
-def edge_filters(count: int, size: int = 5, sigma: float = 1.2) -> Tensor:
-    """First derivatives of a Gaussian of ``sigma`` pixels in ``count`` directions of a circle: (count, 1, size, size).
-
-    Each one's absolute values sum to 1. Source: Freeman and Adelson, "The Design and Use of Steerable Filters", 1991.
-    """
-    line = torch.arange(size) - (size - 1) / 2
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    angle = (torch.arange(count) * 2 * math.pi / count).view(-1, 1, 1)
-    slope = (x * angle.cos() + y * angle.sin()) * torch.exp(-(x * x + y * y) / (2 * sigma * sigma))
-    return (slope / slope.abs().sum((1, 2), keepdim=True)).unsqueeze(1)
-
-
-class BiasNorm(nn.BatchNorm2d):
-    """BatchNorm with a learned bias and no learned scale, which the convolution that follows can take on."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__(channels)
-        self.register_parameter("weight", None)
-
-
 class SharedConvolution(nn.Module):
-    """Edge filters, then one depthwise-separable convolution used at every scale: (N, 1, 28, 28) -> (N, 10).
-
-    The same 3x3 filters read the map at 14x14 pixels twice, at 7x7 once, and pool the 3x3 map to one place at the end.
-    Only the biases differ from use to use. Averages halve the map: the maximum is worse at so few channels. The edge
-    filters are fixed, 5x5 and a buffer, or without ``fixed_edges`` those 3x3 filters once more.
-    """
+    """Edge filters, then one separable convolution for 14x14, 7x7 and 3x3 pixels: (N, 1, 28, 28) -> (N, 10)."""
 
     def __init__(self, channels: int, fixed_edges: bool = True) -> None:
         super().__init__()
-        self.register_buffer("edges", edge_filters(channels) if fixed_edges else None)
-        self.spatial, self.mix = depthwise(channels, 3, padding=1), nn.Conv2d(channels, channels, 1, bias=False)
-        self.norms = nn.ModuleList(BiasNorm(channels) for _ in range(4))
+        self.register_buffer("edges", self.edge_filters(channels) if fixed_edges else None)
+        self.spatial = nn.Conv2d(channels, channels, 3, padding=1, groups=channels, bias=False)
+        self.mix = nn.Conv2d(channels, channels, 1, bias=False)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(4))
+        for norm in self.norms:
+            norm.register_parameter("weight", None)  # a scale, which the convolution that follows can take on
         self.last_norm, self.head = nn.BatchNorm2d(channels, affine=False), nn.Linear(channels, CLASSES)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -907,14 +689,18 @@ class SharedConvolution(nn.Module):
         pooled = F.conv2d(maps, self.spatial.weight, groups=self.spatial.groups)  # (N, C, 1, 1)
         return self.head(self.last_norm(pooled).flatten(1))
 
+    def edge_filters(self, count: int, size: int = 5, sigma: float = 1.2) -> Tensor:
+        """Derivatives of a Gaussian in ``count`` directions (Freeman and Adelson, 1991): (count, 1, size, size)."""
+        line = torch.arange(size) - (size - 1) / 2
+        y, x = torch.meshgrid(line, line, indexing="ij")
+        angle = (torch.arange(count) * 2 * math.pi / count).view(-1, 1, 1)
+        slope = (x * angle.cos() + y * angle.sin()) * torch.exp(-(x * x + y * y) / (2 * sigma * sigma))
+        return (slope / slope.abs().sum((1, 2), keepdim=True)).unsqueeze(1)
+
 
 @register(must_pass=True, lr=0.045, batch_size=32, label_smoothing=0.0, fade=1.0)
 def tiny() -> nn.Module:
-    """The smallest found that always passes: fixed edge filters, then one convolution that serves at every scale.
-
-    Depthwise-separable convolution: Howard et al., "MobileNets", 2017. One set of weights used in every layer: Lan et
-    al., "ALBERT", 2019. The edge filters are a buffer of 200 numbers, fixed by a formula and never learned.
-    """
+    """The smallest found: fixed edge filters, one separable convolution (MobileNets) at every scale (ALBERT, 2019)."""
     return nn.Sequential(ChannelsLast(), SharedConvolution(channels=8))
 
 
@@ -924,18 +710,8 @@ def tiny_learned() -> nn.Module:
     return nn.Sequential(ChannelsLast(), SharedConvolution(channels=9, fixed_edges=False))
 
 
-for _channels in (8, 12, 16, 24):
-    FRONTIER[f"tiny_{_channels}"] = MODELS["tiny"]._replace(build=partial(SharedConvolution, _channels))
-for _widths in ((6, 8), (8, 12), (12, 16), (16, 22), (24, 30)):
-    _name = "accurate_{}_{}".format(*_widths)
-    FRONTIER[_name] = MODELS["accurate"]._replace(build=partial(paired_convolutions, *_widths))
-
-
 class Neurons(nn.Module):
-    """Single-weight neurons: each scales one feature by one learned weight and adds a bias, 2 parameters a neuron.
-
-    (..., *shape) -> (..., *shape). What makes them fire follows as a layer of its own.
-    """
+    """Single-weight neurons: each scales one feature by one weight and adds a bias: (..., *shape) -> (..., *shape)."""
 
     def __init__(self, *shape: int) -> None:
         super().__init__()
@@ -982,10 +758,7 @@ class SelfAttention(nn.Module):
 
 
 class SpatialAttention(nn.Module):
-    """Weight each place of a map by a gate in 0-1 computed from its channels' mean and maximum.
-
-    Source: Woo et al., "CBAM: Convolutional Block Attention Module", 2018.
-    """
+    """Weight each place of a map by a gate in 0-1 computed from its channels' mean and maximum (CBAM, see below)."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -1008,25 +781,8 @@ class Mixture(nn.Module):
 
 
 @register(must_pass=True, lr=0.015, batch_size=64)
-def lightweight() -> nn.Module:
-    """Single-weight neurons with attention: a neuron scales one feature by one weight, so they meet in attention alone.
-
-    The neurons are this challenge's own idea taken at its word, the attention is Vaswani et al., "Attention Is All You
-    Need", 2017, over image patches as in Dosovitskiy et al., "An Image Is Worth 16x16 Words", 2020. The only weight
-    matrices are attention's four projections: the pixels of a patch are the features, and classes are sums of neurons.
-    Beside it, LayerNorm subtracts a patch's mean and divides by its deviation, without weights that mix.
-    """
-    return single_weight_transformer(attention=True)
-
-
-@register(lr=0.1, batch_size=64)
-def lightweight_no_attention() -> nn.Module:
-    """The ablation of `lightweight`: without attention a feature knows of others by LayerNorm's statistics alone."""
-    return single_weight_transformer(attention=False)
-
-
-def single_weight_transformer(attention: bool) -> nn.Module:
-    """The network of `lightweight`: 30 overlapping patches of 50 pixels, two layers, a read-out; or no attention."""
+def lightweight(attention: bool = True) -> nn.Module:
+    """Single-weight neurons that meet in self-attention alone (Vaswani et al., 2017), over patches of the image."""
     width = 50  # the pixels of a patch, and in the read-out five neurons for each class
     layers: list[nn.Module] = []
     for _ in range(2):
@@ -1037,42 +793,25 @@ def single_weight_transformer(attention: bool) -> nn.Module:
     return nn.Sequential(patches, *layers, nn.LayerNorm(width), Neurons(width), nn.ReLU(), Neurons(width), ClassSums(2))
 
 
+@register(lr=0.1, batch_size=64)
+def lightweight_no_attention() -> nn.Module:
+    """The ablation of `lightweight`: without attention a feature knows of others by LayerNorm's statistics alone."""
+    return lightweight(attention=False)
+
+
 @register()
 def lightweight_conv() -> nn.Module:
-    """Single-weight neurons behind two small convolutions, a spatial attention gate telling them where to look.
-
-    The gate is that of Woo et al., "CBAM: Convolutional Block Attention Module", 2018. Each neuron has one channel at
-    one place for its input; ten sums of them are the classes, with no dense layer.
-    """
-    return nn.Sequential(
-        ChannelsLast(),
-        *conv_block(1, 12),
-        *conv_block(12, 40),  # (N, 40, 7, 7)
-        SpatialAttention(),
-        Neurons(40, 7, 7),
-        nn.ReLU(),
-        Neurons(40, 7, 7),
-        ClassSums(1),
-    )
+    """Single-weight neurons behind two convolutions and a gate that says where to look (Woo et al., CBAM, 2018)."""
+    features = [ChannelsLast(), *conv_block(1, 12), *conv_block(12, 40)]  # (N, 40, 7, 7)
+    return nn.Sequential(*features, SpatialAttention(), Neurons(40, 7, 7), nn.ReLU(), Neurons(40, 7, 7), ClassSums(1))
 
 
 @register(lr=0.02)
 def lightweight_experts() -> nn.Module:
-    """A softly routed mixture of single-weight experts: at each place a router weighs what four banks of neurons say.
-
-    Source: Jacobs, Jordan, Nowlan and Hinton, "Adaptive Mixtures of Local Experts", 1991. The features are those of
-    two small convolutions; each expert has neurons of its own for every channel at every place.
-    """
+    """A softly routed mixture of four banks of single-weight neurons (Jacobs et al., 1991)."""
     experts = [Neurons(40, 7, 7) for _ in range(4)]
-    return nn.Sequential(
-        ChannelsLast(),
-        *conv_block(1, 12),
-        *conv_block(12, 40),
-        Mixture(40, experts),
-        nn.ReLU(),
-        Neurons(40, 7, 7),
-        ClassSums(1),
-    )
+    features = [ChannelsLast(), *conv_block(1, 12), *conv_block(12, 40)]  # (N, 40, 7, 7)
+    return nn.Sequential(*features, Mixture(40, experts), nn.ReLU(), Neurons(40, 7, 7), ClassSums(1))
 
 
 def mlp_of(*widths: int) -> nn.Module:
@@ -1107,10 +846,7 @@ class Halve(nn.Module):
 
 @register(must_pass=True, lr=0.1, batch_size=512)
 def fast() -> nn.Module:
-    """The quickest epoch found that always passes: the middle 20 x 20 pixels halved, and one hidden layer.
-
-    What is left of its time is mostly that of the batches: gathering, warping and normalising the images.
-    """
+    """The quickest epoch found that always passes: the middle 20 x 20 pixels halved, and one hidden layer."""
     return nn.Sequential(nn.ZeroPad2d(-4), Halve(), mlp_of(100, 64))
 
 
@@ -1123,9 +859,8 @@ def mlp_large() -> nn.Module:
 @register(lr=0.01)
 def cnn() -> nn.Module:
     """Two convolutions of 32 and 64 channels and a linear head, after LeCun et al., "Gradient-Based Learning", 1998."""
-    return nn.Sequential(
-        ChannelsLast(), *conv_block(1, 32), *conv_block(32, 64), nn.Flatten(), nn.Linear(64 * 7 * 7, CLASSES)
-    )
+    features = [*conv_block(1, 32), *conv_block(32, 64)]  # (N, 64, 7, 7)
+    return nn.Sequential(ChannelsLast(), *features, nn.Flatten(), nn.Linear(64 * 7 * 7, CLASSES))
 
 
 @register(lr=0.01)
@@ -1140,41 +875,23 @@ def cnn_small() -> nn.Module:
 @register(lr=0.01)
 def cnn_large() -> nn.Module:
     """Three convolutions of 32, 64 and 128 channels and a head of 256, as in Simonyan and Zisserman's VGG, 2014."""
-    return nn.Sequential(
-        ChannelsLast(),
-        *conv_block(1, 32),
-        *conv_block(32, 64),
-        *conv_block(64, 128),  # (N, 128, 3, 3)
-        nn.Flatten(),
-        nn.Linear(128 * 3 * 3, 256),
-        nn.ReLU(inplace=True),
-        nn.Linear(256, CLASSES),
-    )
-
-
-def residual_block(channels: int) -> nn.Module:
-    """Two 3x3 convolutions beside a shortcut, BatchNorm and ReLU before each: (N, C, H, W) -> (N, C, H, W)."""
-    layers: list[nn.Module] = []
-    for _ in range(2):
-        layers += [nn.BatchNorm2d(channels), nn.ReLU(), nn.Conv2d(channels, channels, 3, padding=1, bias=False)]
-    return Residual(*layers)
+    features = [*conv_block(1, 32), *conv_block(32, 64), *conv_block(64, 128)]  # (N, 128, 3, 3)
+    head = [nn.Flatten(), nn.Linear(128 * 3 * 3, 256), nn.ReLU(inplace=True), nn.Linear(256, CLASSES)]
+    return nn.Sequential(ChannelsLast(), *features, *head)
 
 
 @register()
 def resnet() -> nn.Module:
     """A small residual net with BatchNorm and global average pooling (He et al., "Deep Residual Learning", 2015)."""
-    return nn.Sequential(
-        ChannelsLast(),
-        *conv_block(1, 16),
-        residual_block(16),  # (N, 16, 14, 14)
-        *conv_block(16, 28),
-        residual_block(28),  # (N, 28, 7, 7)
-        nn.BatchNorm2d(28),
-        nn.ReLU(inplace=True),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(28, CLASSES),
-    )
+
+    def residual_block(channels: int) -> nn.Module:  # two 3x3 convolutions, BatchNorm and ReLU before each
+        convolutions = [nn.Conv2d(channels, channels, 3, padding=1, bias=False) for _ in range(2)]
+        return Residual(*(each for c in convolutions for each in (nn.BatchNorm2d(channels), nn.ReLU(), c)))
+
+    stage_14 = [*conv_block(1, 16), residual_block(16)]  # (N, 16, 14, 14)
+    stage_7 = [*conv_block(16, 28), residual_block(28), nn.BatchNorm2d(28), nn.ReLU(inplace=True)]  # (N, 28, 7, 7)
+    head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(28, CLASSES)]
+    return nn.Sequential(ChannelsLast(), *stage_14, *stage_7, *head)
 
 
 class RowReader(nn.Module):
@@ -1191,11 +908,7 @@ class RowReader(nn.Module):
 
 @register(lr=0.01, batch_size=64)
 def rnn() -> nn.Module:
-    """The rows as 28 time steps of a plain recurrent net with 128 states (Elman, "Finding Structure in Time", 1990).
-
-    With ReLU, as in Le, Jaitly and Hinton, "A Simple Way to Initialize Recurrent Networks of Rectified Linear Units",
-    2015: on the hold-out it reached 1.8 points more than tanh.
-    """
+    """The rows as 28 time steps of a plain recurrent net (Elman, 1990) with 128 ReLU states (Le et al., 2015)."""
     return RowReader(nn.RNN(SIDE, 128, nonlinearity="relu", batch_first=True))
 
 
@@ -1208,9 +921,7 @@ def rnn_small() -> nn.Module:
 class Spiking(nn.Module):
     """Leaky integrate-and-fire neurons that see a constant current for some time steps: -> (N, 10) logits.
 
-    ``synapses[0]`` turns the image into that current, so it runs once. At each step every later layer passes on the
-    spikes (0 or 1) of the neurons before it; the last one feeds ten neurons that only integrate, and whose mean input
-    is the logits. The derivative of a spike is that of an arctangent (Fang et al., 2021), snnTorch's default.
+    ``synapses[0]`` makes it once, the others pass on spikes, whose derivative is an arctangent's (Fang et al., 2021).
     """
 
     def __init__(self, *synapses: nn.Module, steps: int, beta: float) -> None:
@@ -1238,77 +949,24 @@ class Spiking(nn.Module):
 
 @register(lr=0.003)
 def snn() -> nn.Module:
-    """784-512-10 of leaky integrate-and-fire neurons over eight time steps, trained by a surrogate gradient.
-
-    Source: Eshraghian et al., "Training Spiking Neural Networks Using Lessons From Deep Learning", 2023 (snnTorch).
-    """
+    """784-512-10 of leaky integrate-and-fire neurons over eight time steps (snnTorch: Eshraghian et al., 2023)."""
     hidden = nn.Sequential(nn.Flatten(), nn.Linear(SIDE * SIDE, 512))
     return Spiking(hidden, nn.Linear(512, CLASSES), steps=8, beta=0.9)
 
 
 @register()
 def csnn() -> nn.Module:
-    """The convolutional spiking hybrid: convolutions and BatchNorm carry currents, leaky neurons pass on only spikes.
-
-    Source: Eshraghian et al., "Training Spiking Neural Networks Using Lessons From Deep Learning", 2023 (snnTorch).
-    """
-
-    def currents(inputs: int, outputs: int) -> list[nn.Module]:
-        return conv_block(inputs, outputs)[:-1]  # the neurons stand in for the ReLU
-
-    return Spiking(
-        nn.Sequential(ChannelsLast(), *currents(1, 12)),
-        nn.Sequential(*currents(12, 32)),
-        nn.Sequential(nn.Flatten(), nn.Linear(32 * 7 * 7, CLASSES)),
-        steps=3,
-        beta=0.5,
-    )
+    """The convolutional spiking hybrid: convolutions carry currents, leaky neurons (snnTorch) pass on only spikes."""
+    first, second = conv_block(1, 12)[:-1], conv_block(12, 32)[:-1]  # the neurons replace the ReLU
+    head = nn.Sequential(nn.Flatten(), nn.Linear(32 * 7 * 7, CLASSES))
+    return Spiking(nn.Sequential(ChannelsLast(), *first), nn.Sequential(*second), head, steps=3, beta=0.5)
 
 
-# --- What a model costs: multiply-accumulates, time, memory, energy ---------------------------------------------------
-
-
-def measure_costs(model: nn.Module, images: Tensor) -> dict[str, Any]:
-    """The fields of Result that tell what a model costs, measured on images (N, 1, 28, 28)."""
-    latency, latency_p95, throughput = time_forward(model, images)
-    return {
-        "parameters": count_parameters(model), "buffers": count_buffers(model), "macs": count_macs(model, images[:1]),
-        "latency_ms": latency, "latency_p95_ms": latency_p95, "throughput": throughput,
-        "checkpoint_bytes": sum(t.numel() * t.element_size() for t in model.state_dict().values()),
-        "inference_nj": inference_energy_nj(model, images),
-    }  # fmt: skip
-
-
-def count_buffers(model: nn.Module) -> int:
-    """Elements of all floating-point buffers except BatchNorm's running statistics."""
-    norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
-    running = {id(b) for m in norms for b in m.buffers(recurse=False)}
-    return sum(b.numel() for b in model.buffers() if b.is_floating_point() and id(b) not in running)
-
-
-def synchronize(device: torch.device) -> None:
-    """Wait until an accelerator has done what it was given, so that a clock read next tells the truth."""
-    if device.type in ("cuda", "xpu", "mps"):
-        getattr(torch, device.type).synchronize()
-
-
-@torch.no_grad()
-def count_macs(model: nn.Module, image: Tensor) -> int:
-    """Multiply-accumulates of the forward pass of one image (1, 1, H, W): those of MACS, and no other operator's.
-
-    ``torch.utils.flop_counter`` counts the same, but using it imports PyTorch's compiler, which takes a second.
-    """
-    model.eval()
-    with MacCounter() as counter:
-        model(image)
-    return counter.macs
-
+# --- What a model costs: multiply-accumulates, time, memory -----------------------------------------------------------
 
 MACS: dict[str, Callable[..., int]] = {  # operator -> its multiply-accumulates, from its result and its arguments
-    "mm": lambda result, a, b: result.numel() * a.shape[-1],
-    "bmm": lambda result, a, b: result.numel() * a.shape[-1],
-    "addmm": lambda result, bias, a, b: result.numel() * a.shape[-1],
-    "baddbmm": lambda result, bias, a, b: result.numel() * a.shape[-1],
+    **dict.fromkeys(("mm", "bmm"), lambda result, a, b: result.numel() * a.shape[-1]),
+    **dict.fromkeys(("addmm", "baddbmm"), lambda result, bias, a, b: result.numel() * a.shape[-1]),
     "convolution": lambda result, x, weight, bias, stride, padding, dilation, transposed, *_: (
         (x if transposed else result).numel() * weight[0].numel()
     ),
@@ -1320,139 +978,65 @@ MACS: dict[str, Callable[..., int]] = {  # operator -> its multiply-accumulates,
 }
 
 
-class MacCounter(TorchDispatchMode):
-    """Adds up the multiply-accumulates of the operators that run inside it."""
+@torch.no_grad()
+def count_macs(model: nn.Module, image: Tensor) -> int:
+    """Multiply-accumulates of one image's (1, 1, H, W) forward pass, as flop_counter counts, but without its import."""
 
-    macs = 0
+    class MacCounter(torch.utils._python_dispatch.TorchDispatchMode):
+        macs = 0
 
-    @classmethod
-    def _should_skip_dynamo(cls) -> bool:
-        return False  # else PyTorch imports its compiler before the first operator
+        _should_skip_dynamo = classmethod(lambda cls: False)  # else PyTorch imports its compiler first
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
-        result = func(*args, **(kwargs or {}))
-        if count := MACS.get(func.overloadpacket.__name__):
-            self.macs += count(result, *args)
-        return result
+        def __torch_dispatch__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
+            result = func(*args, **(kwargs or {}))
+            self.macs += MACS.get(func.overloadpacket.__name__, lambda *_: 0)(result, *args)
+            return result
+
+    model.eval()
+    with MacCounter() as counter:
+        model(image)
+    return counter.macs
 
 
 @torch.no_grad()
-def time_forward(model: nn.Module, images: Tensor) -> tuple[float, float, float]:
-    """Time a model in eval mode on images (N, 1, H, W), after a warm-up.
-
-    Returns the median and the 95th percentile of milliseconds for one image on one thread, and the images per second
-    for the whole batch on all threads.
-    """
-
-    def seconds(batch: Tensor, repeats: int) -> list[float]:
-        taken = []
-        for _ in range(repeats):
-            start = time.perf_counter()
-            model(batch)
-            synchronize(batch.device)
-            taken.append(time.perf_counter() - start)
-        return taken
-
+def forward_seconds(model: nn.Module, images: Tensor, repeats: int, threads: int = 1) -> list[float]:
+    """Seconds of each of ``repeats`` forward passes of images (N, 1, H, W) in eval mode, after a warm-up."""
     model.eval()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        seconds(images[:1], 10)  # warm-up
-        single = seconds(images[:1], 100)
-    finally:
-        torch.set_num_threads(threads)
-    (first,) = seconds(images, 1)  # warm-up
-    batch = statistics.median(seconds(images, max(3, min(20, int(0.1 / first)))))
-    return 1000 * statistics.median(single), 1000 * float(np.percentile(single, 95)), len(images) / batch
+    taken, before = [], torch.get_num_threads()
+    torch.set_num_threads(threads)
+    for _ in range(10 + repeats):
+        start = time.perf_counter()
+        model(images)
+        getattr(torch, images.device.type, torch.cpu).synchronize()
+        taken.append(time.perf_counter() - start)
+    torch.set_num_threads(before)
+    return taken[10:]
 
 
 def peak_memory_mb(device: torch.device) -> float | None:
     """Most memory held at once so far: CUDA's own counter, else this process's resident set; None where unknown."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e6
-    try:
-        import resource  # Unix only
-    except ImportError:
-        return None
-    unit = 1 if sys.platform == "darwin" else 1024  # getrusage speaks of bytes on macOS and of kilobytes elsewhere
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+    with contextlib.suppress(ImportError):  # Windows
+        import resource
+
+        kilo = 1 if sys.platform == "darwin" else 1024  # getrusage reports bytes on macOS
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * kilo / 1e6
+    return None
 
 
-MAC_NJ, ACCUMULATE_NJ = 4.6e-3, 0.9e-3  # 32-bit floating point at 45 nm: Horowitz, "Computing's energy problem", 2014
+# --- Data on disk: IDX files, downloaded or drawn where they are missing ----------------------------------------------
 
-
-@torch.no_grad()
-def inference_energy_nj(model: nn.Module, images: Tensor) -> float:
-    """Arithmetic energy of one inference in nanojoules at 45 nm: an estimate, without memory traffic.
-
-    In a spiking network (one with snntorch's neurons) a layer that is fed only zeros and ones adds a weight for each
-    incoming spike instead of multiplying: its MACs, times the fraction of ones measured on ``images`` (N, 1, H, W),
-    count as accumulates. A layer fed anything else, as the first one is, counts as MACs.
-    """
-    model.eval()
-    dense = count_macs(model, images[:1]) * MAC_NJ
-    if not any(type(module).__module__.startswith("snntorch") for module in model.modules()):
-        return dense
-    saved = 0.0
-
-    def watch(layer: nn.Linear | nn.Conv2d, inputs: tuple[Tensor], output: Tensor) -> None:
-        nonlocal saved
-        if ((inputs[0] == 0) | (inputs[0] == 1)).all():
-            macs = output[0].numel() * layer.weight[0].numel()  # outputs times the fan-in of each
-            saved += macs * (MAC_NJ - ACCUMULATE_NJ * inputs[0].mean().item())
-
-    handles = [m.register_forward_hook(watch) for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
-    model(images)
-    for handle in handles:
-        handle.remove()
-    return dense - saved
-
-
-class EnergyMeter:
-    """Joules of what runs inside ``with``, from CodeCarbon where it is installed; ``joules`` stays None elsewhere.
-
-    ``method`` is "measured" where the processor's power meter (RAPL) can be read, else "estimate": load times rated
-    power. That of the memory, always an estimate, is left out.
-    """
-
-    joules: float | None = None
-    method: str | None = None
-
-    def __enter__(self) -> EnergyMeter:
-        self.tracker = None
-        if importlib.util.find_spec("codecarbon"):
-            from codecarbon import OfflineEmissionsTracker
-
-            logging.getLogger("codecarbon").disabled = True
-            quiet = {"save_to_file": False, "log_level": "critical", "allow_multiple_runs": True}
-            self.tracker = OfflineEmissionsTracker(country_iso_code="USA", measure_power_secs=1, **quiet)
-            self.tracker.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.tracker:
-            self.tracker.stop()
-            energy = self.tracker.final_emissions_data
-            self.joules = (energy.cpu_energy + energy.gpu_energy) * 3.6e6  # from kWh
-            meters = [str(getattr(hardware, "_mode", "")) for hardware in self.tracker._hardware]
-            self.method = "measured" if any("rapl" in meter for meter in meters) else "estimate"
-
-
-# --- Data on disk: IDX files, read with every check, downloaded or drawn where they are missing -----------------------
-
-IDX_FILES = {
-    "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
-    "test": ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"),
+IDX_FILES = {  # of images and labels, with MNIST's MD5 when unpacked; torchvision checks the .gz that it downloads
+    "train": {
+        "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
+        "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
+    },
+    "test": {
+        "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
+        "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
+    },
 }
-MNIST_MD5 = {  # of the unpacked files; torchvision checks the .gz files that it downloads
-    "train-images-idx3-ubyte": "6bbc9ace898e44ae57da46a324031adb",
-    "train-labels-idx1-ubyte": "a25bea736e30d166cdddb491f175f624",
-    "t10k-images-idx3-ubyte": "2646ac647ad5339dbf082846283269ea",
-    "t10k-labels-idx1-ubyte": "27ae3e4e09519cfbb04c329615203637",
-}
-# name on the command line -> torchvision's class; strokes are drawn by data/strokes.py
-DATASETS = {"mnist": "MNIST", "strokes": None, "fashion": "FashionMNIST", "kmnist": "KMNIST"}
-MNIST_SERVER = "https://ossci-datasets.s3.amazonaws.com"  # torchvision's first mirror
 HERE = Path(__file__).resolve().parent
 STROKES = HERE / "data" / "strokes.py"  # in a checkout; a lone copy of this file does without
 
@@ -1462,1219 +1046,542 @@ def default_data_dir() -> Path:
     return Path(os.environ.get("MNIST_DATA_DIR") or (HERE / "data" if STROKES.exists() else "data"))
 
 
-def read_regular(path: Path) -> bytes:
-    """The bytes of a regular file. Raises OSError; a FIFO or a device is one too, where reading might never end."""
-    if not stat.S_ISREG(path.stat().st_mode):
-        raise OSError(0, "it is not a regular file", str(path))
-    return path.read_bytes()
-
-
-def read_idx(path: Path, md5: str | None = None) -> Tensor:
-    """Read an IDX file of unsigned bytes (http://yann.lecun.com/exdb/mnist), plain or .gz: uint8 of the header's shape.
-
-    Raises ChallengeError (status 4) naming the file and the cure when its header, length or ``md5`` is not right.
-    """
-    cure = "delete it and run again to download it anew, or put a good copy in its place"
-    packed = path.with_name(path.name + ".gz")
+def read_idx(path: Path, md5: str | bool = False) -> Tensor:
+    """An IDX file of unsigned bytes, plain or .gz, as uint8 of its shape; ChallengeError (4) if it is not intact."""
+    path = path if path.exists() else path.with_name(f"{path.name}.gz")
     try:
-        raw = read_regular(path) if path.exists() or not packed.exists() else gzip.decompress(read_regular(packed))
-    except (OSError, EOFError, zlib.error) as error:
-        raise ChallengeError(
-            f"cannot read {path}: {getattr(error, 'strerror', None) or error}", MACHINE_ERROR
-        ) from error
-    if len(raw) < 4 or raw[:2] != b"\0\0" or raw[2] != 8:  # 8: unsigned byte
-        raise ChallengeError(f"{path} is not an IDX file of bytes: {cure}", MACHINE_ERROR)
-    start = 4 + 4 * raw[3]  # raw[3]: the number of dimensions
-    shape = np.frombuffer(raw, ">u4", raw[3], 4).tolist() if len(raw) >= start else [0]
-    if not math.prod(shape):
-        raise ChallengeError(f"{path} holds nothing: {cure}", MACHINE_ERROR)
-    if len(raw) != start + math.prod(shape):
-        raise ChallengeError(f"{path} is truncated or has the wrong length ({len(raw):,} bytes): {cure}", MACHINE_ERROR)
-    if md5 and hashlib.md5(raw, usedforsecurity=False).hexdigest() != md5:
-        raise ChallengeError(f"{path} is corrupted (its MD5 sum is not MNIST's): {cure}", MACHINE_ERROR)
+        raw = path.read_bytes()
+        raw = zlib.decompress(raw, 31) if path.suffix == ".gz" else raw  # 31: with the header of gzip
+        start = 4 + 4 * raw[3]  # raw[3]: the number of dimensions
+        shape = [int.from_bytes(raw[i : i + 4], "big") for i in range(4, start, 4)]
+        intact = raw[:3] == b"\0\0\x08" and len(raw) == start + math.prod(shape) > start  # 8: unsigned bytes
+        problem = "is no IDX file of bytes, or truncated" if not intact else ""
+        if intact and md5 and hashlib.md5(raw, usedforsecurity=False).hexdigest() != md5:
+            problem = "is corrupted (its MD5 checksum is not MNIST's)"
+    except OSError as error:
+        raise ChallengeError(f"cannot read {path}: {error.strerror or error}", MACHINE_ERROR) from error
+    except (zlib.error, IndexError):
+        problem = "is truncated, or no gzip file" if path.suffix == ".gz" else "is truncated"
+    if problem:
+        cure = "delete it and run again to download it anew, or put a good copy in its place"
+        raise ChallengeError(f"{path} {problem}: {cure}", MACHINE_ERROR)
     return torch.frombuffer(bytearray(raw), dtype=torch.uint8, offset=start).reshape(shape)
 
 
 def read_split(name: str, part: str, data_dir: Path) -> Split:
-    """Read the "train" or "test" images of a dataset on disk; ChallengeError (status 4) where they don't fit."""
-    folder, sums = data_dir / DATASETS[name] / "raw", MNIST_MD5 if name == "mnist" else {}
-    images, labels = (read_idx(folder / file, sums.get(file)) for file in IDX_FILES[part])
-    if images.shape[1:] != (SIDE, SIDE) or labels.shape != images.shape[:1] or not len(labels):
-        found = f"{tuple(images.shape)} and {tuple(labels.shape)}"
+    """The "train" or "test" images of a dataset, fetched or drawn first where they are missing; ChallengeError (4)."""
+    if name == "strokes":
+        if not STROKES.exists():
+            cure = "connect once to download MNIST, name its folder by --data-dir, or get data/strokes.py as well"
+            raise ChallengeError(f"there is neither MNIST nor {STROKES}, which draws digits: {cure}", MACHINE_ERROR)
+        images, labels = import_file(STROKES).load(data_dir / "strokes")[part == "test"]
+        return Split(torch.from_numpy(images), torch.from_numpy(labels).long())
+    on_disk(name, data_dir) or download(name, data_dir)
+    folder = data_dir / DATASETS[name] / "raw"
+    images, labels = (read_idx(folder / file, name == "mnist" and md5) for file, md5 in IDX_FILES[part].items())
+    if images.shape[1:] != (SIDE, SIDE) or labels.shape != images.shape[:1] or labels.max() >= CLASSES:
+        found = f"{tuple(images.shape)} and {tuple(labels.shape)}, labels up to {int(labels.max())}"
         raise ChallengeError(f"{folder}: expected (N, 28, 28) images and (N,) labels, found {found}", MACHINE_ERROR)
-    if labels.max() >= CLASSES:
-        raise ChallengeError(f"{folder / IDX_FILES[part][1]}: label {int(labels.max())} is outside 0-9", MACHINE_ERROR)
     return Split(images, labels.long())
 
 
-def on_disk(name: str, data_dir: Path, parts: Iterable[str] = ("train", "test")) -> bool:
-    folder = data_dir / DATASETS[name] / "raw"
-    files = [file for part in parts for file in IDX_FILES[part]]
-    return all((folder / file).exists() or (folder / f"{file}.gz").exists() for file in files)
+def on_disk(name: str, data_dir: Path) -> bool:
+    files = [data_dir / DATASETS[name] / "raw" / file for part in IDX_FILES.values() for file in part]
+    return all(file.exists() or file.with_name(f"{file.name}.gz").exists() for file in files)
 
 
 def download(name: str, data_dir: Path) -> None:
-    """Fetch a dataset with torchvision (its mirrors, its checksums) and move it into place only when it is whole."""
+    """Fetch a dataset with torchvision (its mirrors, its checksums) and move it into place only when it is complete."""
     folder, files = data_dir / DATASETS[name] / "raw", [*IDX_FILES["train"], *IDX_FILES["test"]]
-    timeout, _ = socket.getdefaulttimeout(), socket.setdefaulttimeout(5)  # torchvision sets none
+    print(f"{DATASETS[name]} is not in {data_dir}: downloading it", file=sys.stderr, flush=True)
+    scratch, timeout = data_dir / f".download-{os.getpid()}", socket.getdefaulttimeout()
+    socket.setdefaulttimeout(5)  # torchvision sets none
     try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=data_dir, prefix=".download-") as scratch:
-            from torchvision import datasets  # not at the top: with the data on disk it would only cost seconds
+        scratch.mkdir(parents=True)
+        from torchvision import datasets  # not at the top: with the data on disk it would only cost seconds
 
-            getattr(datasets, DATASETS[name])(scratch, download=True)
-            folder.mkdir(parents=True, exist_ok=True)
-            for file in files:
-                os.replace(Path(scratch, DATASETS[name], "raw", file), folder / file)
+        getattr(datasets, DATASETS[name])(scratch, download=True)
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in files:
+            os.replace(scratch / DATASETS[name] / "raw" / file, folder / file)
     except Exception as error:  # urllib, http.client, zlib and torchvision each raise their own
-        last_line = (str(error).strip() or type(error).__name__).splitlines()[-1]  # torchvision tells of every mirror
-        reason = f"could not be downloaded ({last_line})"
-        if isinstance(error, OSError) and error.filename:
-            reason = f"cannot be downloaded into {data_dir} ({error.strerror})"
+        reason = f"could not be downloaded ({(str(error).strip() or type(error).__name__).splitlines()[-1]})"
         if isinstance(error, ImportError) or "torchvision::" in str(error):
             reason = "needs a torchvision that fits the installed torch: pip install --upgrade torch torchvision"
-        by_hand = f"put {', '.join(files)} (or their .gz) into {folder}"
-        raise ChallengeError(f"{DATASETS[name]} is not on disk and {reason}; {by_hand}", MACHINE_ERROR) from error
+        what = f"{DATASETS[name]} is not on disk and {reason}; put {', '.join(files)} (or their .gz) into {folder}"
+        raise ChallengeError(what, MACHINE_ERROR) from error
     finally:
         socket.setdefaulttimeout(timeout)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
-def reachable(url: str, seconds: float = 4) -> bool:
-    """Whether a server answers in time, through the proxy that the environment names, if it does."""
-    answered = threading.Event()
+def load_dataset(name: str = "auto", data_dir: str | Path = "", holdout: int = 0, test_on: str = "") -> Dataset:
+    """Load a dataset by name from ``data_dir`` (torchvision's layout; see default_data_dir), fetched where missing.
 
-    def ask() -> None:
-        with contextlib.suppress(OSError):
-            with contextlib.suppress(urllib.error.HTTPError):  # "not found" is an answer too
-                urllib.request.build_opener().open(url, timeout=seconds).close()
-            answered.set()
-
-    threading.Thread(target=ask, daemon=True).start()  # looking up a name has no time limit of its own
-    return answered.wait(seconds)
-
-
-def choose_dataset(data_dir: Path, parts: Iterable[str] = ("train", "test")) -> str:
-    """What ``auto`` means: MNIST if these parts of it are on disk or can be downloaded now, else strokes."""
-    if not on_disk("mnist", data_dir, parts):
-        try:
-            if not reachable(MNIST_SERVER):
-                return "strokes"
-            download("mnist", data_dir)
-        except ChallengeError:
-            return "strokes"
-    return "mnist"
-
-
-def read_dataset(name: str, data_dir: Path, *parts: str) -> list[Split]:
-    """The ``parts`` ("train", "test") of a dataset, fetched or drawn first where they are missing."""
-    if name == "strokes":
-        if not STROKES.exists():
-            cure = (
-                "connect once to download MNIST, name its folder by --data-dir, or get data/strokes.py of this project"
-            )
-            raise ChallengeError(
-                f"there is neither MNIST nor {STROKES}, which draws digits instead: {cure}", MACHINE_ERROR
-            )
-        drawn = dict(zip(("train", "test"), import_file(STROKES).load(data_dir / "strokes"), strict=True))
-        return [Split(torch.from_numpy(drawn[p][0]), torch.from_numpy(drawn[p][1]).long()) for p in parts]
-    if not on_disk(name, data_dir, parts):
-        download(name, data_dir)
-    return [read_split(name, part, data_dir) for part in parts]
-
-
-def load_dataset(
-    name: str = "auto", data_dir: str | Path | None = None, holdout: int = 0, test_on: str | None = None
-) -> Dataset:
-    """Load a dataset by name, downloading it where it is missing.
-
-    ``auto`` is MNIST, or strokes where MNIST is neither on disk nor to be had. ``data_dir`` (see default_data_dir) has
-    torchvision's layout (``MNIST/raw/...``). With ``holdout=N`` the last N training images stand in for the test set,
-    which is then not read at all: that is how hyper-parameters are chosen. ``test_on`` names another dataset whose test
-    set to score on.
-
-    Raises ChallengeError with status 2 for an unknown name or an impossible hold-out and 4 for missing or bad data.
+    ``auto`` is MNIST, or strokes where that is not to be had; ``holdout`` training images replace the test set;
+    ``test_on`` is another dataset to score on. Raises ChallengeError: 2 for wrong arguments, 4 for missing or bad data.
     """
     data_dir = Path(data_dir or default_data_dir())
-    for wanted, known in ((name, ("auto", *DATASETS)), (test_on or "mnist", tuple(DATASETS))):
-        if wanted not in known:
-            raise ChallengeError(f"unknown dataset {wanted!r}: choose from {', '.join(known)}", USAGE)
+    if name not in ("auto", *DATASETS) or (test_on or "mnist") not in DATASETS:
+        raise ChallengeError(f"unknown dataset {name!r} or {test_on!r}: choose from {', '.join(DATASETS)}", USAGE)
     if name == "auto":
-        only_training = holdout or test_on not in (None, "mnist")
-        name = choose_dataset(data_dir, ("train",) if only_training else ("train", "test"))
+        name = "mnist"
+        try:
+            on_disk(name, data_dir) or download(name, data_dir)
+        except ChallengeError as error:
+            name = "strokes"
+            print(f"{error}. NOT MNIST: taking strokes, digits that a program draws", file=sys.stderr, flush=True)
+    train = read_split(name, "train", data_dir)
     if holdout:
-        (train,) = read_dataset(name, data_dir, "train")
         cut = len(train.labels) - holdout
-        if not isinstance(holdout, int) or not 0 < cut < len(train.labels) or test_on:
-            reason = "goes without --test-on" if test_on else f"must leave some of the {len(train.labels):,} images"
-            raise ChallengeError(f"--holdout {holdout}: {reason}", USAGE)
+        if type(holdout) is not int or not 0 < cut < len(train.labels) or test_on:
+            raise ChallengeError(f"--holdout {holdout}: it must leave images to train on, without --test-on", USAGE)
         return Dataset(name, Split(*(t[:cut] for t in train)), Split(*(t[cut:] for t in train)), "holdout")
-    if test_on and test_on != name:
-        train, test = *read_dataset(name, data_dir, "train"), *read_dataset(test_on, data_dir, "test")
-        return Dataset(name, train, test, f"{test_on} test")
-    return Dataset(name, *read_dataset(name, data_dir, "train", "test"), "test")
+    test_on = test_on or name
+    return Dataset(name, train, read_split(test_on, "test", data_dir), "test" if test_on == name else f"{test_on} test")
 
 
-# --- Models by name, and anybody's file -------------------------------------------------------------------------------
+# --- Models by name, by file, and from checkpoints --------------------------------------------------------------------
 
-# A stranger's model may lack the BatchNorm that stands a high rate. Of rates 0.002 to 0.016 and batches of 32 to 128
-# the best on the hold-out for those in tests/honest: attention 93.3 %, LSTM 96.5, GroupNorm 94.4, MLP 96.0.
+# Somebody's own model may lack the BatchNorm that allows a high rate: the best on the hold-out for tests/honest.
 FILE_OVERRIDES = {"lr": 0.012, "batch_size": 64}
 RECIPE_KEYS = ("batch_size", "lr", "optimizer", "weight_decay", "label_smoothing")  # what a file's RECIPE may set
 
 
 @contextlib.contextmanager
-def model_errors(name: str) -> Iterator[None]:
+def model_errors(model: Model) -> Iterator[None]:
     """Turn whatever a model raises while it is built or run, exits included, into one line with exit status 3."""
-    process = os.getpid()
     try:
         yield
     except (ChallengeError, KeyboardInterrupt):
         raise
     except BaseException as error:
-        reason = (
-            f"it ended the program ({one_sentence(error)})" if isinstance(error, SystemExit) else one_sentence(error)
-        )
+        name, reason = getattr(model, "__name__", model), " ".join(f"{type(error).__name__}: {error}".split())[:500]
         raise ChallengeError(f"model {name!r} could not be built or run: {reason}", MODEL_ERROR) from error
-    finally:
-        if os.getpid() != process:  # it forked, and both would go on
-            hard_exit(MODEL_ERROR)
 
 
-def one_sentence(error: BaseException) -> str:
-    """An exception in one line of at most 500 characters; its own text may be anything, or fail itself."""
-    try:
-        return " ".join(f"{type(error).__name__}: {error}".split())[:500]
-    except Exception:
-        return type(error).__name__
-
-
-@contextlib.contextmanager
-def import_path(folder: Path) -> Iterator[None]:
-    """Let a model's file import the modules beside it; it leaves neither another path nor another current folder."""
-    path, here = sys.path[:], os.getcwd()
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path[:] = path
-        os.chdir(here)
-
-
-@cache
-def import_file(path: Path) -> types.ModuleType:
+def import_file(path: Path) -> Any:
     """Execute a Python file as a module, once per process; two files of one name are two modules."""
-    name = f"{path.stem}_{file_digest(path)}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    with import_path(path.parent):
-        spec.loader.exec_module(module)
-    return module
-
-
-def file_digest(path: Path) -> str:
-    """Eight characters that tell a path from others with the same file name."""
-    return hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:8]
-
-
-def trial(build: Callable[[], Any]) -> nn.Module:
-    """Build a model without touching the random state; raises unless it maps (2, 1, 28, 28) to (2, 10)."""
-    with torch.no_grad(), torch.random.fork_rng():
-        model = build()
-        if not isinstance(model, nn.Module):
-            raise TypeError(f"it gives {type(model).__name__}, which is no nn.Module")
-        check_output(model, torch.device("cpu"))
-        return model
+    name = f"{path.stem}_{zlib.crc32(os.fsencode(path)):08x}"
+    if name not in sys.modules:
+        sys.path.insert(0, str(path.parent))  # for the modules beside it, as if Python had been given the file
+        spec = importlib.util.spec_from_file_location(name, path)
+        sys.modules[name] = importlib.util.module_from_spec(spec)
+        try:
+            spec.loader.exec_module(sys.modules[name])
+        except BaseException:
+            del sys.modules[name]
+            raise
+    return sys.modules[name]
 
 
 @torch.no_grad()
-def check_output(model: nn.Module, device: torch.device) -> None:
-    """Raise ValueError unless a model maps two images to ten outputs each. Leaves it and the random state unchanged.
-
-    Only a model with lazy parameters is run itself, which gives them their shapes; of any other a copy is, since a
-    forward may set things by the first batch that it gets.
-    """
-    subject = model
-    if not any(nn.parameter.is_lazy(p) for p in model.parameters()):
-        with contextlib.suppress(Exception):  # some hold what cannot be copied
-            subject = copy.deepcopy(model)
+def check_model(model: nn.Module, device: torch.device = torch.device("cpu")) -> None:
+    """Raise TypeError or ValueError for what cannot be trained, saved or scored; the random state is left as it was."""
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"it gives {type(model).__name__}, which is no nn.Module")
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        output = subject.eval()(torch.rand(2, 1, SIDE, SIDE, device=device))
-    if not isinstance(output, Tensor) or output.shape != (2, CLASSES):
-        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        output = model.eval()(torch.rand(2, 1, SIDE, SIDE, device=device))
+    if (shape := tuple(getattr(output, "shape", [type(output).__name__]))) != (2, CLASSES):
         raise ValueError(f"two images give {shape}, where the shape must be (2, {CLASSES})")
-
-
-def check_model(model: nn.Module, device: torch.device) -> None:
-    """Raise ValueError for what cannot be trained, saved or scored; see check_output."""
     if not any(p.requires_grad for p in model.parameters()):
         raise ValueError("it has no parameter to train")
     if others := [key for key, value in model.state_dict().items() if not isinstance(value, Tensor)]:
         raise ValueError(f"its state_dict holds {others[0]!r}, which is no tensor and cannot be saved")
-    check_output(model, device)
-
-
-def choose_model(module: types.ModuleType, wanted: str | None = None) -> tuple[str, Callable[[], nn.Module]]:
-    """The model in a module: the one ``wanted`` by name, else ``build_model``, else the one of ``complete_models``.
-
-    A class's own training loop called ``train`` gives way to the method by which PyTorch switches modes.
-    Raises ChallengeError (status 3) unless exactly one remains.
-    """
-    file = Path(getattr(module, "__file__", None) or module.__name__).name
-    for kind in module_classes(module).values():
-        if "train" in vars(kind) and not is_torchs(kind) and not switches_modes(kind.train):
-            del kind.train
-    if wanted or callable(vars(module).get("build_model")):
-        found = vars(module).get(wanted or "build_model")
-        if isinstance(found, nn.Module):
-            return wanted, partial(copy.deepcopy, found)
-        if not callable(found):
-            raise ChallengeError(f"{file} has no class or function {wanted!r}", MODEL_ERROR)
-        return wanted or "build_model", found
-    models, reasons = complete_models(module)
-    if len(models) > 1:
-        raise ChallengeError(f"{file} has {', '.join(models)}: name one, as in {file}:NAME", MODEL_ERROR)
-    for name, build in models.items():
-        return name, build
-    why = f" ({'; '.join(list(dict.fromkeys(reasons))[:3])})" if reasons else ""
-    raise ChallengeError(f"{file} has no model that reads digits{why}: name one, as in {file}:NAME", MODEL_ERROR)
-
-
-def complete_models(module: types.ModuleType) -> tuple[dict[str, Callable[[], nn.Module]], list[str]]:
-    """The builders of a module's models that are no part of another one, by name, and why other classes are none.
-
-    A model is an nn.Module class of the module that needs no arguments and maps (2, 1, 28, 28) to (2, 10). A class that
-    is part of another one, or the base of another one, gives way to it. Where the module has no such class, those that
-    it imports count, and then instances.
-    """
-    classes = module_classes(module)
-    own = {name: v for name, v in classes.items() if v.__module__ == module.__name__}
-    others = {name: v for name, v in classes.items() if not is_torchs(v)}
-    instances = {name: partial(copy.deepcopy, v) for name, v in vars(module).items() if isinstance(v, nn.Module)}
-    reasons: list[str] = []
-    for builders in (own, others, instances):
-        models = {}
-        for name, build in builders.items():
-            try:
-                models[name] = trial(build)
-            except Exception as error:  # a building block of the real model: it wants arguments or another input
-                reasons.append(f"{name}: {one_sentence(error)}")
-        if remaining := {name: builders[name] for name in models if not serves_another(name, models)}:
-            return remaining, reasons
-    return {}, reasons
-
-
-def module_classes(module: types.ModuleType) -> dict[str, type[nn.Module]]:
-    return {v.__name__: v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)}
-
-
-def is_torchs(kind: type) -> bool:
-    return kind.__module__.partition(".")[0] in ("torch", "torchvision")
-
-
-def switches_modes(train: Any) -> bool:
-    """Whether a method ``train`` can be called as nn.Module's: ``train(mode=True)``."""
-    try:
-        parameters = list(inspect.signature(train).parameters.values())[1:]
-    except (TypeError, ValueError):
-        return False
-    first = parameters[0] if parameters else None
-    return first is not None and (first.name == "mode" or first.kind is first.VAR_POSITIONAL)
-
-
-def serves_another(name: str, models: dict[str, nn.Module]) -> bool:
-    """Whether a model's class is the base of another one's, or is used inside another one."""
-    kind = type(models[name])
-    return any(
-        type(other) is not kind and (isinstance(other, kind) or any(type(part) is kind for part in other.modules()))
-        for other in models.values()
-    )
 
 
 def read_recipe(value: Any) -> dict[str, Any]:
     """A file's RECIPE as Config fields; raises ChallengeError (status 3) for what may not be set, or not so."""
-    keys = ", ".join(RECIPE_KEYS)
-    if not isinstance(value, dict):
-        raise ChallengeError(f"RECIPE must be a dictionary with some of {keys}", MODEL_ERROR)
-    if unknown := [repr(key) for key in value if key not in RECIPE_KEYS]:
-        raise ChallengeError(f"RECIPE: {', '.join(unknown)} cannot be set, only {keys}", MODEL_ERROR)
+    if not isinstance(value, dict) or any(key not in RECIPE_KEYS for key in value):
+        keys = ", ".join(RECIPE_KEYS)
+        raise ChallengeError(f"RECIPE must be a dictionary with some of {keys}, not {str(value)[:80]}", MODEL_ERROR)
     try:
-        return {key: Config.check(key, item) for key, item in value.items()}
+        Config(**value)
     except ChallengeError as error:
         raise ChallengeError(f"RECIPE: {error}", MODEL_ERROR) from error
+    return value
 
 
-def find_model(model: str | Callable[[], nn.Module]) -> ModelSpec:
-    """The spec of a registered model, of ``path/file.py[:NAME]`` (see choose_model), or of a builder as it is.
+def split_file(model: str) -> tuple[Path, str] | None:
+    """``path/file.py[:NAME]`` as the path and NAME or ""; None for what is not of this form."""
+    stem, dot_py, rest = model.rpartition(".py")
+    return (Path(stem + dot_py), rest[1:]) if stem and rest[:1] in ("", ":") else None
 
-    A file is trusted: it is executed. Its RECIPE, if it has one, goes into the overrides. Raises ChallengeError: 2 for
-    an unknown name, 3 when the file cannot be imported or has no such model.
-    """
+
+def find_model(model: Model) -> ModelSpec:
+    """The spec of a registered model, of a builder, or of FILE.py[:NAME], which is executed; ChallengeError (2, 3)."""
     if not isinstance(model, str):
         return ModelSpec(model, FILE_OVERRIDES)
-    for known in (MODELS, FRONTIER):
-        if model in known:
-            return known[model]
+    if model in MODELS:
+        return MODELS[model]
     if not (named := split_file(model)):
-        near = difflib.get_close_matches(model, MODELS, n=3, cutoff=0.4)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see --list-models"
-        raise ChallengeError(f"unknown model {model!r}: {hint}", USAGE)
-    path, wanted = named
-    try:
-        file = path.resolve() if path.is_file() else None
-    except (OSError, ValueError):  # a name that no file can have
-        file = None
-    if not file:
-        raise ChallengeError(f"no model file {path}", USAGE)
+        near = " or ".join(difflib.get_close_matches(model, MODELS)) or "a name of --list-models"
+        raise ChallengeError(f"unknown model {model!r}: did you mean {near}?", USAGE)
+    if not named[0].is_file():
+        raise ChallengeError(f"no model file {named[0]}", USAGE)
     with model_errors(model):
-        module = import_file(file)
-        with import_path(file.parent):
-            _, build = choose_model(module, wanted)
+        module = import_file(named[0].resolve())
+        build = choose_builder(module, *named)
         return ModelSpec(build, override(FILE_OVERRIDES, read_recipe(getattr(module, "RECIPE", {}))))
 
 
-def split_file(model: str) -> tuple[Path, str | None] | None:
-    """``path/file.py[:NAME]`` as the path and NAME; None for what is not of this form."""
-    found = re.fullmatch(r"(.+\.py)(?::([^:/]*))?", model, re.DOTALL)
-    return (Path(found[1]), found[2] or None) if found else None
+def choose_builder(module: Any, path: Path, wanted: str) -> Callable[[], nn.Module]:
+    """NAME, else ``build_model``, else the only nn.Module class of the file that maps (2, 1, 28, 28) to (2, 10)."""
+    if callable(build := vars(module).get(wanted or "build_model")):
+        return build
+    kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)]
+    kinds, fitting = [kind for kind in kinds if kind.__module__ == module.__name__], []
+    for kind in kinds:
+        with contextlib.suppress(Exception), torch.random.fork_rng():
+            check_model(kind())
+            fitting.append(kind)
+    if wanted or len(fitting or kinds) != 1:
+        problem = f"has no class or function {wanted!r}" if wanted else "leaves open which model is meant"
+        names = ", ".join(kind.__name__ for kind in fitting or kinds) or "no nn.Module class"
+        raise ChallengeError(f"{path} {problem}: name one, as in {path.name}:NAME; it has {names}", MODEL_ERROR)
+    return (fitting or kinds)[0]
 
 
-def model_name(model: str | Callable[[], nn.Module]) -> str:
-    return model if isinstance(model, str) else getattr(model, "__name__", type(model).__name__)
+def build_model(model: Model) -> nn.Module:
+    """A fresh model: (N, 1, 28, 28) normalised float32 -> (N, 10) logits. Raises ChallengeError as find_model does."""
+    with model_errors(model):
+        return find_model(model).build()
 
 
-def build_model(model: str | Callable[[], nn.Module]) -> nn.Module:
-    """Build a fresh model, by name or by its builder: (N, 1, 28, 28) normalised float32 -> (N, 10) logits.
-
-    Raises ChallengeError: 2 for an unknown name, with the nearest ones, and 3 when building it fails.
-    """
-    spec, name = find_model(model), model_name(model)
-    named = split_file(name)  # a builder may import what lies beside its file
-    with model_errors(name), import_path(named[0].resolve().parent) if named else contextlib.nullcontext():
-        network = spec.build()
-        if not isinstance(network, nn.Module):
-            raise TypeError(f"it gives {type(network).__name__}, which is no nn.Module")
-        return network
-
-
-# --- Files and checkpoints --------------------------------------------------------------------------------------------
+def pick_device(device: str | torch.device) -> torch.device:
+    """The device of that name, or for ``auto`` an accelerator if there is one; ChallengeError (4) if it is missing."""
+    available = [torch.accelerator.current_accelerator().type] if torch.accelerator.is_available() else []
+    available.append("cpu")
+    if str(device).partition(":")[0] not in ("auto", *available):
+        raise ChallengeError(f"device {device}: not available here (available: {', '.join(available)})", MACHINE_ERROR)
+    return torch.device(available[0] if device == "auto" else device)
 
 
 def write_file(path: Path, content: bytes | str) -> None:
-    """Write a file that appears whole or not at all; see write_files."""
-    write_files({path: content})
-
-
-def write_files(contents: dict[Path, bytes | str | None]) -> None:
-    """Write several files, all or none, each whole or not at all; None removes a file.
-
-    All go to temporary names first and are renamed then. A link is followed to its target. Raises OSError, also for
-    anything in the way that is not a regular file.
-    """
-    ready: dict[Path, Path] = {}
-    targets = {path: Path(os.path.realpath(path)) for path in contents}
+    """Write a file that appears complete or not at all, through a link too. Raises OSError."""
+    path = Path(os.path.realpath(path))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        for path, content in contents.items():
-            target = targets[path]
-            if target.is_symlink() or (target.exists() and not target.is_file()):  # a link still: it leads to itself
-                raise OSError(0, "there is something that is not a regular file", str(path))
-            if content is not None:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-                ready[temporary] = target
-                temporary.write_bytes(content.encode() if isinstance(content, str) else content)
-        for path, content in contents.items():
-            if content is None:
-                targets[path].unlink(missing_ok=True)
-        for temporary, target in ready.items():
-            os.replace(temporary, target)
+        temporary.write_bytes(content.encode() if isinstance(content, str) else content)
+        os.replace(temporary, path)
     finally:
-        for temporary in ready:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
-def pack_checkpoint(model: nn.Module, result: Result, limits: Limits) -> bytes:
-    """A model that passed, with all that is needed to rebuild and re-judge it, as plain tensors and types."""
+def save_checkpoint(path: Path, model: nn.Module, result: Result, limits: Limits = Limits()) -> None:
+    """Write a model with its record, as plain tensors and types; ValueError for one that broke a limit, OSError."""
     if not result.passed:
         raise ValueError(f"only passing models are saved: {'; '.join(result.violations)}")
+    result.checkpoint = str(path)
     content = io.BytesIO()  # into memory: on a full disk torch's own writer aborts without an OSError
     state = {key: value.detach().cpu().clone() for key, value in model.state_dict().items()}
-    record = {"limits": dataclasses.asdict(limits), "result": result.plain(), "versions": result.versions}
+    record = {"limits": asdict(limits), "result": result.plain(), "versions": result.versions}
     torch.save({"format": 1, "model": result.model, "state_dict": state, **record}, content)
-    return content.getvalue()
-
-
-def save_checkpoint(path: Path, model: nn.Module, result: Result, limits: Limits) -> None:
-    """Write a checkpoint; ValueError for a model that broke a limit."""
-    write_file(path, pack_checkpoint(model, result, limits))
+    write_file(path, content.getvalue())
 
 
 def load_checkpoint(path: str | Path, model_file: str | None = None) -> tuple[nn.Module, dict[str, Any]]:
     """Rebuild a saved model in eval mode on the CPU; returns it with the checkpoint's dictionary.
 
-    Nothing that the file holds or names is executed: a model that is not registered is built only from a
-    ``model_file`` (``path/file.py[:NAME]``) that the caller trusts. Raises ChallengeError: 4 when the file cannot be
-    read, 3 when it is damaged, carries code, is no checkpoint of this script, or does not fit the model it names.
+    Nothing in it is executed: an unregistered model needs a ``model_file`` (FILE.py[:NAME]) that the caller trusts.
+    Raises ChallengeError: 4 when it cannot be read, 3 when it is no sound checkpoint.
     """
+    again = "train again to make a new one"
     try:
-        checkpoint = torch.load(io.BytesIO(read_regular(Path(path))), map_location="cpu", weights_only=True)
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        parts = {"format": int, "model": str, "state_dict": dict, "limits": dict, "result": dict, "versions": dict}
+        if any(type(checkpoint[key]) is not kind for key, kind in parts.items()):
+            raise TypeError("not as save_checkpoint writes it")
     except OSError as error:
         raise ChallengeError(f"cannot read {path}: {error.strerror or error}", MACHINE_ERROR) from error
     except Exception as error:  # zip, pickle and tensor errors of many types
-        unsafe = isinstance(error, pickle.UnpicklingError) and "global" in str(error).lower()
-        what = "carries code, which is never run" if unsafe else "is damaged or no checkpoint"
-        raise ChallengeError(f"{path} {what}: train again to make a new one", MODEL_ERROR) from error
-    parts = {"model": str, "state_dict": dict, "limits": dict, "result": dict, "versions": dict}
-    if not isinstance(checkpoint, dict) or repr(checkpoint.get("format")) != "1":
-        raise ChallengeError(f"{path} is not a checkpoint of this script (format 1)", MODEL_ERROR)
-    if missing := [key for key, kind in parts.items() if not isinstance(checkpoint.get(key), kind)]:
-        raise ChallengeError(f"{path} is not a whole checkpoint: {', '.join(missing)} is missing or wrong", MODEL_ERROR)
-    name = checkpoint["model"]
-    if not model_file and name not in MODELS and name not in FRONTIER:
+        what = "carries code, which is never run" if "global" in str(error).lower() else "is damaged or no checkpoint"
+        raise ChallengeError(f"{path} {what}: {again}", MODEL_ERROR) from error
+    name = model_file or checkpoint["model"]
+    if not model_file and name not in MODELS:
         cure = "name the Python file that defines it, if you trust that file (model_file, or --model-file)"
-        raise ChallengeError(f"{path} holds the model {name!r}, which is not one of this script: {cure}", MODEL_ERROR)
-    model = build_model(model_file or name)
+        raise ChallengeError(f"{path} holds {name!r}, no model of this script: {cure}", MODEL_ERROR)
+    model = build_model(name)
     try:
         model.load_state_dict(checkpoint["state_dict"])
     except Exception as error:  # missing, unexpected or misshapen entries, or entries that are no tensors
-        reason = f"{path} does not fit the model {model_file or name!r} of version {__version__}"
-        raise ChallengeError(f"{reason}: train again to make a new one", MODEL_ERROR) from error
+        raise ChallengeError(f"{path} does not fit {name!r} of version {__version__}: {again}", MODEL_ERROR) from error
     return model.eval(), checkpoint
 
 
-# --- How results are shown: lines and tables on a terminal, CSV -------------------------------------------------------
-
-Run = dict[str, Any]  # a Result as --json prints it
-
-
-def mark(held: bool, stream: TextIO | None = None) -> str:
-    """PASS or FAIL, coloured where ``stream`` is a terminal, unless NO_COLOR is set (https://no-color.org)."""
-    word = "PASS" if held else "FAIL"
-    coloured = stream is not None and stream.isatty() and not os.environ.get("NO_COLOR")
-    return f"\033[{32 if held else 31}m{word}\033[0m" if coloured else word
-
-
-def result_rows(run: Run, limits: Limits = Limits(), stream: TextIO | None = None) -> list[tuple[str, str, str, str]]:
-    """What is required, what was achieved, and whether it holds."""
-    accuracy = "not measured"
-    if run["test_accuracy"] is not None:
-        low, high = (100 * bound for bound in run["accuracy_interval"])
-        accuracy = f"{percent(run['test_accuracy'])} ({low:.2f}-{high:.2f})"
-    held = {limit: mark(holds, stream) for limit, holds in run["limits"].items()}
-    once = "each once" if run["each_once"] else "not each once"
-    scored = {"test": "Test accuracy", "holdout": "Hold-out accuracy"}.get(run["scored_on"], run["scored_on"])
-    threads = f"{run['threads']} thread{'s' * (run['threads'] > 1)}"
-    return [
-        ("RESULTS", "required", "achieved", ""),
-        ("Parameters", f"< {limits.parameters:,}", f"{run['parameters']:,}", held["parameters"]),
-        (scored, f">= {percent(limits.accuracy)}", accuracy, held["accuracy"]),
-        ("One epoch", f"{run['train_images']:,} images", f"{run['images_seen']:,}, {once}", held["one_epoch"]),
-        ("Training time", "", f"{run['train_seconds']:.2f} s, {threads}", ""),
-        ("Checkpoint", "", run["checkpoint"] or "none saved", ""),
-    ]
-
-
-def results_block(run: Run, stream: TextIO) -> str:
-    """The RESULTS block of one run."""
-    rows = result_rows(run, stream=stream)
-    lines = [f"{name:<18}{required:<16}{achieved:<26}{verdict}".rstrip() for name, required, achieved, verdict in rows]
-    return "\n".join(lines + [f"  {sentence}" for sentence in run["violations"]])
-
-
-def one_line(run: Run, stream: TextIO | None = None) -> str:
-    accuracy = "no accuracy" if run["test_accuracy"] is None else percent(run["test_accuracy"])
-    verdict = "; ".join([mark(run["passed"], stream), *run["violations"]])
-    return f"{run['model']}, seed {run['seed']}: {accuracy} in {run['train_seconds']:.2f} s  {verdict}"
-
-
-def summarise(runs: Sequence[Run]) -> dict[str, Any]:
-    """Mean, standard deviation, min and max over runs; a figure that no run measured is None."""
-    accuracies = [run["test_accuracy"] for run in runs if run["test_accuracy"] is not None]
-    return {
-        "runs": len(runs),
-        "passed": sum(run["passed"] for run in runs),
-        "accuracy_mean": statistics.fmean(accuracies) if accuracies else None,
-        "accuracy_std": statistics.stdev(accuracies) if len(accuracies) > 1 else None,
-        "accuracy_min": min(accuracies, default=None),
-        "accuracy_max": max(accuracies, default=None),
-        "train_seconds_median": statistics.median(run["train_seconds"] for run in runs),
-    }
-
-
-def summary_line(runs: Sequence[Run]) -> str:
-    s = summarise(runs)
-    if s["accuracy_mean"] is None:
-        return f"{s['runs']} runs, none measured; 0 passed"
-    figures = ", ".join(f"{key} {100 * s['accuracy_' + key]:.2f} %" for key in ("mean", "min", "max"))
-    return f"{s['passed']} of {s['runs']} runs passed; accuracy {figures}; median {s['train_seconds_median']:.2f} s"
-
-
-@contextlib.contextmanager
-def progress(total: int, label: str) -> Iterator[Callable[[int, float, float], None]]:
-    """Yield a callback (images, loss, accuracy): one live line on a terminal, else a line each quarter; on stderr."""
-    if sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
-        from tqdm import tqdm
-
-        with tqdm(total=total, desc=label, unit=" images", leave=False, ncols=80) as bar:
-
-            def update(images: int, loss: float, accuracy: float) -> None:
-                bar.set_postfix(loss=f"{loss:.3f}", accuracy=f"{accuracy:.1%}", refresh=False)
-                bar.update(images - bar.n)
-
-            yield update
-        return
-    quarters = [0.25, 0.5, 0.75, 1.0]
-
-    def write_line(images: int, loss: float, accuracy: float) -> None:
-        reached = [quarter for quarter in quarters if images >= quarter * total]
-        if reached:
-            tell(f"{label}: {images:,} of {total:,} images, loss {loss:.3f}, accuracy {accuracy:.1%}")
-            del quarters[: len(reached)]
-
-    yield write_line
-
-
-COLUMNS = {f.name: f.metadata for f in dataclasses.fields(Result) if f.metadata}  # of the table on screen
-LIMIT_HEADERS = {"parameters": "size", "accuracy": "acc", "one_epoch": "epoch"}
-LONG_FIELDS = ("confusion", "confused", "curve", "config", "versions")  # of a run, left out of the CSV
-
-
-def grouped(runs: Sequence[Run], key: Callable[[Run], Any] = lambda run: run["model"]) -> list[list[Run]]:
-    """Runs of a kind together; those that pass first, then by fewest parameters."""
-    groups: dict[Any, list[Run]] = {}
-    for run in runs:
-        groups.setdefault(key(run), []).append(run)
-    return sorted(groups.values(), key=lambda group: (not all(r["passed"] for r in group), group[0]["parameters"]))
-
-
-def middle(group: Sequence[Run], key: str) -> Any:
-    """The figure that stands for a group: the mean of accuracies, the median of other numbers, else the first."""
-    values = [run[key] for run in group if run[key] is not None]
-    if not values or not isinstance(values[0], (int, float)):
-        return values[0] if values else None
-    return statistics.fmean(values) if key == "test_accuracy" else type(values[0])(statistics.median(values))
-
-
-def table(runs: Sequence[Run]) -> list[list[str]]:
-    """Header and a row per model, sorted, as text; with several seeds mean +- standard deviation, min and passes."""
-    several = len({run["seed"] for run in runs}) > 1
-    headers = [metadata["header"] for metadata in COLUMNS.values()]
-    rows = [headers + ["min %"] * several + list(LIMIT_HEADERS.values())]
-    for group in grouped(runs):
-        s, row = summarise(group), []
-        for key, metadata in COLUMNS.items():
-            value = middle(group, key)
-            row.append("" if value is None else metadata["show"](value))
-            if several and key == "test_accuracy" and value is not None:
-                row[-1] = f"{100 * value:.2f} ±{100 * (s['accuracy_std'] or 0):.2f}"
-        if several:
-            row.append("" if s["accuracy_min"] is None else percent(s["accuracy_min"]).removesuffix(" %"))
-        for limit in LIMIT_HEADERS:
-            holds = sum(run["limits"][limit] for run in group)
-            row.append(f"{holds}/{len(group)}" if several else "ok" if holds else "NO")
-        rows.append(row)
-    return rows
-
-
-def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Rows as text: the first column to the left, the others to the right."""
-    widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
-    return "\n".join(
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:], strict=True))])
-        for row in rows
-    )
-
-
-def to_csv(runs: Sequence[Run], failures: dict[str, str]) -> str:
-    """One row per run, fields as in the JSON but for the long ones; a model that could not run has only its error."""
-    fields = [name for name in runs[0] if name not in LONG_FIELDS] if runs else ["model"]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*fields, "error"], lineterminator="\n")
-    writer.writeheader()
-    for run in runs:
-        writer.writerow({k: json.dumps(run[k]) if isinstance(run[k], (list, dict)) else run[k] for k in fields})
-    writer.writerows({"model": model, "error": error} for model, error in failures.items())
-    return text.getvalue()
-
-
-# --- Many runs: seeds, grids and families of models, each run in a process of its own ---------------------------------
+# --- Many runs: each in a process of its own --------------------------------------------------------------------------
 
 
 class Task(NamedTuple):
-    """One run to be made."""
-
-    model: str
+    model: Model
     config: Config
     seed: int
     checkpoint: Path | None = None  # where the model goes if it passes
 
 
-Outcome = tuple[Run, bytes | None]  # a run, and the checkpoint to write
+def make_run(task: Task, data: Dataset, device: torch.device, on_progress: Any = None) -> Result:
+    """Train and judge what a task asks for, and save the model if it passes."""
+    result, model = run(task.model, data, task.config, task.seed, device, on_progress=on_progress)
+    if task.checkpoint and result.passed:
+        save_checkpoint(task.checkpoint, model, result)
+    return result
 
 
-def train_task(task: Task, data: Dataset, device: torch.device, show: bool, jobs: int = 1) -> Outcome:
-    """Train and judge what a task asks for."""
-    with progress(len(data.train.labels), f"{task.model}, seed {task.seed}") as on_progress:
-        result, model = run(task.model, data, task.config, task.seed, device, on_progress=on_progress if show else None)
-    result.jobs = jobs
-    if not (task.checkpoint and result.passed):
-        return result.plain(), None
-    result.checkpoint = str(task.checkpoint)
-    return result.plain(), pack_checkpoint(model, result, Limits())
-
-
-def worker(channel: Any, work: Callable[[Task], Outcome], task: Task) -> None:
+def worker(sender: Any, *arguments: Any) -> None:
     """The process of one run: one thread, so that no figure depends on how many runs there are at a time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    threading.Thread(target=end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     try:
-        with contained():
-            outcome = work(task)
-    except ChallengeError as error:
-        outcome = error
-    except Exception as error:
-        outcome = ChallengeError(f"{task.model}: {one_sentence(error)}", MACHINE_ERROR)
-    channel.send(outcome)
-    channel.close()
-    hard_exit(OK)  # threads and exit functions of a model's code have no say
-
-
-@contextlib.contextmanager
-def signals_held() -> Iterator[None]:
-    """Hold SIGINT and SIGTERM back until the block is left: what comes within a fork, Python reports and drops."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def end_with_parent() -> None:
-    """Wait for the parent process to end, however it does; then nobody takes this one's result any more."""
-    multiprocessing.parent_process().join()
-    os.kill(os.getpid(), signal.SIGKILL)
+        with contextlib.redirect_stdout(sys.stderr):
+            sender.send(make_run(*arguments))
+    except (ChallengeError, OSError) as error:
+        sender.send(error)
 
 
 def run_tasks(
-    tasks: Sequence[Task], work: Callable[[Task], Outcome], jobs: int, fork: bool
-) -> Iterator[tuple[Task, Outcome | ChallengeError]]:
-    """Do each task in a process of its own, ``jobs`` at a time; yields outcomes as they come, failures among them.
+    tasks: Sequence[Task], data: Dataset, device: torch.device, jobs: int = 1, bar: Any = None
+) -> Iterator[tuple[Task, Result | ChallengeError | OSError]]:
+    """Make each run in a process of its own, ``jobs`` at a time; yields them as they end, failures among them.
 
-    ``fork`` saves each process the import of torch: for Linux, and not with an accelerator, whose driver would break.
+    Forking saves the import of torch. Signals are noted until a step ends: Python drops those that come within a fork.
     """
-    context = multiprocessing.get_context("fork" if fork and sys.platform == "linux" else "spawn")
-    waiting, running = list(tasks), {}
+    context = multiprocessing.get_context("fork" if device.type == "cpu" and sys.platform == "linux" else "spawn")
+    waiting, running, signals = list(tasks), {}, []
+    handlers = {s: signal.signal(s, lambda number, _: signals.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
-        while waiting or running:
+        while (waiting or running) and not signals:
             while waiting and len(running) < jobs:
                 task = waiting.pop(0)
                 receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=worker, args=(sender, work, task), daemon=True)
-                with signals_held() if hasattr(signal, "pthread_sigmask") else contextlib.nullcontext():
-                    process.start()
-                    running[receiver] = process, task
+                process = context.Process(target=worker, args=(sender, task, data, device), daemon=True)
+                running[receiver] = process, task
+                process.start()
                 sender.close()
-            for receiver in multiprocessing.connection.wait(list(running)):
-                process, task = running[receiver]
+            if bar is not None:
+                bar.n = len(tasks) - len(waiting) - len(running)
+                bar.set_description_str(", ".join(str(task.model) for _, task in running.values()))
+            for receiver in multiprocessing.connection.wait(list(running), timeout=0.2):
+                process, task = running.pop(receiver)
                 try:
                     outcome = receiver.recv()
                 except (EOFError, OSError):
-                    process.join()
-                    how = f"it was killed by signal {-process.exitcode}" if process.exitcode < 0 else "it just ended"
-                    outcome = ChallengeError(f"{task.model}, seed {task.seed}: no result, {how}", MODEL_ERROR)
+                    outcome = None
                 process.join()
-                del running[receiver]
-                yield task, outcome
+                died = f"{task.model}, seed {task.seed}: its process ended with exit code {process.exitcode}"
+                yield task, outcome or ChallengeError(died, MODEL_ERROR)
+        if signals:
+            raise KeyboardInterrupt(signals[0])
     finally:
         for process, _ in running.values():
             process.kill()
             process.join()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-def allowed_cores() -> int:
-    """Cores on which this process may run."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def usable_cores() -> int:
-    """Cores that this process may use: its affinity, and the CPU quota of its cgroup, as containers have it."""
-    cores = allowed_cores()
+def usable_cores(idle: bool = False) -> int:
+    """Cores this process may use, by affinity and cgroup quota; with ``idle`` those not busy now, which Linux says."""
+    cores, busy = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, [1]
+    with contextlib.suppress(OSError):
+        for _ in range(20 * idle):  # how many threads run: one too many takes 8 times as long, since OpenMP's spin
+            busy.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
+            time.sleep(0.003)
+    cores = max(1, min(cores, (os.cpu_count() or 1) + 1 - round(np.median(busy))))
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
         cores = min(cores, max(1, int(quota) // int(period)))  # ValueError where the quota is "max": none
     return cores
 
 
-class Load:
-    """How busy other processes keep the cores that this one may use, from its making on. Linux only; 0 elsewhere."""
-
-    def __init__(self) -> None:
-        self.start = self.read()
-
-    def read(self) -> tuple[float, float, float]:
-        """Seconds: of the clock, of all processes on our cores, of this process."""
-        busy = 0.0
-        with contextlib.suppress(OSError, ValueError, IndexError, AttributeError):
-            ours = {f"cpu{core}" for core in os.sched_getaffinity(0)}
-            for line in Path("/proc/stat").read_text().splitlines():
-                name, *ticks = line.split()
-                if name in ours:
-                    user, nice, system, _, _, irq, softirq = map(int, ticks[:7])
-                    busy += (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
-        return time.perf_counter(), busy, time.process_time()
-
-    def others(self) -> float:
-        """The mean number of our cores that other processes kept busy."""
-        clock, busy, mine = (now - then for now, then in zip(self.read(), self.start, strict=True))
-        return max(0.0, busy - mine) / clock
+def summarise(results: Sequence[Result]) -> dict[str, Any]:
+    """Mean, standard deviation, min and max over runs; a figure that no run measured is None."""
+    accuracies = [result.test_accuracy for result in results if result.test_accuracy is not None]
+    passed, seconds = sum(result.passed for result in results), [result.train_seconds for result in results]
+    mean = float(np.mean(accuracies)) if accuracies else None
+    std = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    low, high = min(accuracies, default=None), max(accuracies, default=None)
+    found = {"accuracy_mean": mean, "accuracy_std": std, "accuracy_min": low, "accuracy_max": high}
+    return {"runs": len(results), "passed": passed, **found, "train_seconds_median": float(np.median(seconds))}
 
 
-def choose_threads(others: float) -> int:
-    """Threads for one run: the cores that are free, and no more than PyTorch would take by itself, but at least one.
-
-    OpenMP's threads wait for each other by spinning, so that one thread too many costs far more than one too few: with
-    another run on the same two cores, two threads took eight times as long as one.
-    """
-    return max(1, min(torch.get_num_threads(), usable_cores(), round(allowed_cores() - others)))
-
-
-@dataclass
-class Session:
-    """What a command works with, from the data to the stream that it reports on."""
-
-    data: Dataset
-    arguments: argparse.Namespace
-    command: str  # as it was typed
-    stdout: TextIO
-
-    @property
-    def stream(self) -> TextIO:
-        return sys.stderr if self.arguments.json else self.stdout
-
-    @property
-    def folder(self) -> Path:
-        return Path(self.arguments.results_dir)
-
-    @property
-    def seeds(self) -> range:
-        return range(self.arguments.seed, self.arguments.seed + self.arguments.seeds)
-
-    def say(self, text: str) -> None:
-        print(text, file=self.stream, flush=True)
-
-    def outcomes(self, tasks: Sequence[Task]) -> Iterator[tuple[Task, Outcome | ChallengeError]]:
-        """Make the runs: a single one in this process, several in processes of their own."""
-        device = pick_device(self.arguments.device)
-        jobs = min(self.arguments.jobs or (usable_cores() if device.type == "cpu" else 1), len(tasks))
-        show = jobs == 1 and not self.arguments.quiet
-        work = partial(train_task, data=self.data, device=device, show=show, jobs=jobs)
-        if len(tasks) == 1:
-            yield tasks[0], work(tasks[0])
-        else:
-            yield from run_tasks(tasks, work, jobs, fork=device.type == "cpu")
-
-    def finish(self, document: dict[str, Any]) -> None:
-        if self.data.note:
-            self.say(f"Note: {self.data.note}")
-        if self.arguments.json:
-            print(json.dumps(document), file=self.stdout)
+def table(results: Sequence[Result]) -> str:
+    """A line per model, those that pass first: mean and lowest accuracy, medians of what it costs, runs that passed."""
+    lines = ["model                      params acc. %  min % train s   kMAC    ms   MB passed"]
+    groups = [[r for r in results if r.model == model] for model in dict.fromkeys(r.model for r in results)]
+    for group in sorted(groups, key=lambda group: (not all(r.passed for r in group), group[0].parameters)):
+        s, first, memory = summarise(group), group[0], [r.peak_memory_mb for r in group if r.peak_memory_mb]
+        mean, low = (percent(s[f"accuracy_{k}"])[:-2] if s["accuracy_mean"] else "" for k in ("mean", "min"))
+        latency, megabytes = np.median([r.latency_ms for r in group]), f"{np.median(memory):.0f}" if memory else ""
+        costs = f"{s['train_seconds_median']:>8.1f}{first.macs / 1000:>7,.0f}{latency:>6.2f}{megabytes:>5}"
+        passed = f"{s['passed']}/{s['runs']}"
+        lines.append(f"{first.model:<24}{first.parameters:>9,}{mean:>7}{low:>7}{costs}{passed:>7}")
+    return "\n".join(lines)
 
 
-class Results:
-    """The runs of one model in one command, and the files that they leave unless the data is a hold-out.
-
-    <name>.json grows run by run, <name>.pth is the first seed's, and both change together. A checkpoint of an earlier
-    command does not stay beside the runs of this one: it is set aside as <name>.earlier.pth.
-    """
-
-    def __init__(self, session: Session, model: str) -> None:
-        name = results_name(model)
-        self.json, self.checkpoint = session.folder / f"{name}.json", session.folder / f"{name}.pth"
-        self.seeds, self.save = session.seeds, session.data.scored_on != "holdout"
-        self.runs: list[Run] = []
-        self.saved = False
-
-    def tasks(self, model: str, config: Config) -> list[Task]:
-        """A task for each seed; the first one's model is saved if it passes, not the luckiest."""
-        saved = {self.seeds[0]: self.checkpoint} if self.save else {}
-        return [Task(model, config, seed, saved.get(seed)) for seed in self.seeds]
-
-    def add(self, run: Run, checkpoint: bytes | None) -> None:
-        """Enter a run, and write the files anew."""
-        self.runs = sorted([*self.runs, run], key=lambda each: each["seed"])
-        if not self.save:
-            return
-        self.saved = self.saved or checkpoint is not None
-        if not self.saved and self.checkpoint.exists():
-            os.replace(self.checkpoint, self.checkpoint.with_suffix(".earlier.pth"))
-        written = {self.checkpoint: checkpoint} if checkpoint else {}
-        write_files({**written, self.json: json.dumps(self.document(), indent=1) + "\n"})
-
-    def document(self) -> dict[str, Any]:
-        return self.runs[0] if len(self.seeds) == 1 else {"runs": self.runs, "summary": summarise(self.runs)}
-
-
-def results_name(model: str) -> str:
-    """The name of a model's results; of a file it tells the folder too, by a digest."""
-    if model in MODELS or model in FRONTIER:
-        return model
-    path, wanted = split_file(model)
-    return "-".join([path.stem, *filter(None, [wanted]), file_digest(path)])
-
-
-def train_one(session: Session, config: Config) -> int:
-    """The main job: one model, one seed or several."""
-    name, arguments, data = session.arguments.model, session.arguments, session.data
-    if not arguments.quiet:
-        parameters = count_parameters(build_model(name))
-        under = "under" if parameters < Limits.parameters else "NOT under"
-        sizes = f"{len(data.train.labels):,} training and {len(data.test.labels):,} {data.scored_on} images"
-        session.say(f"Model    {name}, {parameters:,} parameters: {under} {Limits.parameters:,}")
-        session.say(f"Data     {data.name}, {sizes}")
-        session.say(f"Device   {pick_device(arguments.device)}, seed {arguments.seed}\n")
-    results = Results(session, name)
-    for _, outcome in session.outcomes(results.tasks(name, config)):
-        if isinstance(outcome, ChallengeError):
-            raise outcome
-        results.add(*outcome)
-        single = arguments.seeds == 1 and not arguments.quiet
-        session.say(results_block(outcome[0], session.stream) if single else one_line(outcome[0], session.stream))
-    if arguments.seeds > 1:
-        session.say(summary_line(results.runs))
-    session.finish(results.document())
-    return OK if all(done["passed"] for done in results.runs) else LIMIT_BROKEN
-
-
-def train_all(session: Session) -> int:
-    """Every registered model, or the frontier's: one that cannot run does not stop the others."""
-    models = FRONTIER if session.arguments.model == "frontier" else MODELS
-    changes = given_settings(session.arguments)
-    results, failures = {name: Results(session, name) for name in models}, {}
-    tasks = [task for name in longest_first(models) for task in results[name].tasks(name, recipe(name, **changes))]
-    for i, (task, outcome) in enumerate(session.outcomes(tasks), 1):
-        if isinstance(outcome, ChallengeError):
-            failures[task.model] = str(outcome)
-            line = f"{task.model}: {outcome}"
-        else:
-            results[task.model].add(*outcome)
-            line = one_line(outcome[0], session.stream)
-        session.say(f"[{i}/{len(tasks)}] {line}")
-    runs = [run for each in results.values() for run in each.runs]
-    document = comparison(session, models, runs, failures)
-    write_files({session.folder / "comparison.json": json.dumps(document, indent=1) + "\n",
-                 session.folder / "comparison.csv": to_csv(runs, failures)})  # fmt: skip
-    if runs:
-        session.say("\n" + aligned(table(runs)) + "\n")
-        draw_report(session)
-    session.finish(document)
-    judged = {name for name, spec in models.items() if spec.must_pass}
-    if failures.keys() & judged:
-        return MODEL_ERROR
-    return OK if all(done["passed"] for done in runs if done["model"] in judged) else LIMIT_BROKEN
-
-
-def longest_first(models: dict[str, ModelSpec]) -> list[str]:
-    """Names by falling arithmetic, so that no long run is left to the end; those that cannot be built come last."""
-
-    def macs(name: str) -> int:
-        try:
-            return count_macs(build_model(name), torch.zeros(1, 1, SIDE, SIDE))
-        except Exception:  # told when it is its turn
-            return 0
-
-    return sorted(models, key=macs, reverse=True)
-
-
-def comparison(
-    session: Session, models: dict[str, ModelSpec], runs: list[Run], failures: dict[str, str]
-) -> dict[str, Any]:
-    """What --model all found, as the room report/ reads it."""
-    ideas = {name: (inspect.getdoc(spec.build) or "").partition("\n") for name, spec in models.items()}
-    return {
-        "command": session.command,
-        "limits": dataclasses.asdict(Limits()),
-        "columns": {name: metadata["header"] for name, metadata in COLUMNS.items()},
-        "table": table(runs),
-        "models": {name: {"idea": idea, "source": rest.strip()} for name, (idea, _, rest) in ideas.items()},
-        "runs": runs,
-        "summary": {group[0]["model"]: summarise(group) for group in grouped(runs)},
+def save_comparison(path: Path, results: list[Result], failures: dict[str, str]) -> dict[str, Any]:
+    """Write what --model all found as PATH.json and, a row per run but for the long fields, PATH.csv."""
+    comparison = {
+        "limits": asdict(Limits()),
+        "models": {name: {"idea": spec.idea} for name, spec in MODELS.items()},
+        "runs": [result.plain() for result in results],
         "failures": failures,
     }
+    write_file(path.with_suffix(".json"), json.dumps(comparison, indent=1) + "\n")
+    text, long = io.StringIO(), {"confusion", "confused", "curve", "config", "versions"}
+    names = [*(name for name in Result.__dataclass_fields__ if name not in long), "error"]
+    writer = csv.DictWriter(text, names, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for run in comparison["runs"]:
+        writer.writerow({k: json.dumps(v) if isinstance(v, (list, dict)) else v for k, v in run.items()})
+    writer.writerows({"model": model, "error": error} for model, error in failures.items())
+    write_file(path.with_suffix(".csv"), text.getvalue())
+    return comparison
 
 
-def draw_report(session: Session) -> None:
-    """Have the room report/ draw plots and a page from the JSON files, where it is beside this script."""
+def draw_report(folder: Path) -> str:
+    """Have report/, where it is beside this script, draw plots and a page from the JSON in ``folder``; a line on it."""
     if not (HERE / "report" / "__main__.py").exists():
-        session.say("plots and a page are drawn by report/ of this project, which is not beside this script")
-        return
-    command = [sys.executable, "-m", "report", session.folder.resolve()]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, errors="replace")
-    session.say((done.stdout if done.returncode == 0 else done.stderr).strip() or "the plots could not be drawn")
+        return "plots and a page are drawn by report/ of this project, which is not beside this script"
+    program = [sys.executable, "-m", "report", folder.resolve()]
+    done = subprocess.run(program, cwd=HERE, capture_output=True, text=True, errors="replace")
+    return (done.stdout if done.returncode == 0 else done.stderr).strip() or "the plots could not be drawn"
 
 
-def parse_grid(settings: Sequence[str]) -> dict[str, list[Any]]:
-    """``["lr=0.01,0.1", "optimizer=adamw,sgd"]`` -> the values of each Config field; ChallengeError 2 if it is none."""
-    grid: dict[str, list[Any]] = {}
-    for each in settings:
-        key, _, values = each.partition("=")
-        if key not in Config.__dataclass_fields__ or not values:
-            keys = ", ".join(Config.__dataclass_fields__)
-            raise ChallengeError(f"--sweep {each}: expected KEY=V1,V2,... with KEY one of {keys}", USAGE)
-        if key in grid:
-            raise ChallengeError(f"--sweep {each}: {key} is given twice; put all its values into one", USAGE)
-        grid[key] = list(dict.fromkeys(Config.check(key, value) for value in values.split(",")))
-    return grid
-
-
-def sweep(session: Session, config: Config, grid: dict[str, list[Any]]) -> int:
-    """A grid of settings for one model: table, CSV and heat map, scored on the hold-out unless told otherwise."""
-    points = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
-    configs = [dataclasses.replace(config, **override({}, point)) for point in points]
-    tasks = [Task(session.arguments.model, each, s) for each in configs for s in session.seeds]
-    runs: dict[Task, Run] = {}
-    for task, outcome in session.outcomes(tasks):
-        if isinstance(outcome, ChallengeError):
-            raise outcome
-        changed = {key: getattr(task.config, key) for key in grid}
-        runs[task] = {**changed, **outcome[0]}
-        session.say(f"{', '.join(f'{k}={v}' for k, v in changed.items())}  {one_line(outcome[0], session.stream)}")
-    ordered = [runs[task] for task in tasks]
-    rows = ranking(ordered, list(grid))
-    session.say(f"\n{aligned(rows)}\nscored on the {session.data.scored_on} images\n")
-    document = {
-        "command": session.command, "limits": dataclasses.asdict(Limits()), "model": session.arguments.model,
-        "keys": list(grid), "runs": ordered, "summary": [dict(zip(rows[0], row, strict=True)) for row in rows[1:]],
-    }  # fmt: skip
-    write_files({session.folder / "sweep.json": json.dumps(document, indent=1) + "\n",
-                 session.folder / "sweep.csv": to_csv(ordered, {})})  # fmt: skip
-    draw_report(session)
-    session.finish(document)
-    return OK
-
-
-def ranking(runs: Sequence[Run], keys: Sequence[str]) -> list[list[str]]:
-    """Header and a row per point of a grid, best mean accuracy first."""
-    groups = grouped(runs, key=lambda done: tuple(done[key] for key in keys))
-    groups.sort(key=lambda group: -(summarise(group)["accuracy_mean"] or 0))
-    rows = [[*keys, "mean %", "std", "min %", "runs", "train s"]]
-    for group in groups:
-        s = summarise(group)
-        accuracies = [s[f"accuracy_{key}"] for key in ("mean", "std", "min")]
-        shown = ["" if value is None else f"{100 * value:.2f}" for value in accuracies]
-        rows.append([*(str(group[0][k]) for k in keys), *shown, str(s["runs"]), f"{s['train_seconds_median']:.2f}"])
-    return rows
-
-
-# --- The command line -------------------------------------------------------------------------------------------------
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:  # argparse would print the whole usage above the one line that matters
-        raise ChallengeError(f"{message} (see --help)", USAGE)
-
-
-def argument(kind: type[int] | type[float], low: float, high: float = math.inf) -> Callable[[str], int | float]:
-    """An argparse type: a number from ``low`` to ``high``."""
-
-    def parse(text: str) -> int | float:
-        try:
-            return number(text, kind, Range(low, high))
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return parse
-
-
-def config_field(name: str) -> Callable[[str], Any]:
-    """An argparse type: a value of a Config field, in its range."""
-
-    def parse(text: str) -> Any:
-        try:
-            return Config.check(name, text)
-        except ChallengeError as error:
-            raise argparse.ArgumentTypeError(str(error).removeprefix(f"{name}: ")) from None
-
-    return parse
-
-
-SETTINGS = {  # the Config fields that are options of their own
-    "batch_size": ("N", "images per step (default: the model's own)"),
-    "lr": ("X", "peak learning rate (default: the optimizer's own)"),
-    "optimizer": ("NAME", f"{' or '.join(OPTIMIZERS)} (default: the model's own)"),
-}
-
-
-def given_settings(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The Config fields that the command line sets."""
-    return {key: getattr(arguments, key) for key in SETTINGS if getattr(arguments, key) is not None}
-
-
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = Parser(
-        prog="mnist_efficient_model.py",
-        description="Train a network of fewer than 25,000 parameters for exactly one augmented epoch of MNIST, hold it "
-        "to 95 % test accuracy, and save it if it passes.",
-        epilog="exit status: 0 limits hold, 1 a limit is broken, 2 usage, 3 the model could not be built or run, "
-        "4 data or machine",
-    )
-    add = parser.add_argument
-    add("--model", default="efficient", metavar="NAME",
-        help="a name from --list-models, anybody's FILE.py[:NAME], all, or frontier (default: efficient)")  # fmt: skip
-    add("--dataset", default="auto", choices=("auto", *DATASETS),
-        help="auto: mnist if on disk or downloadable, else strokes, which need none (default: auto)")  # fmt: skip
-    add("--test-on", choices=tuple(DATASETS), help="score on the test set of another dataset than the one trained on")
-    add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
-    add(
-        "--seed", type=argument(int, 0, 2**63 - 1), default=0, metavar="N", help="of weights, order, warps (default: 0)"
-    )
-    add("--seeds", type=argument(int, 1, 10_000), default=1, metavar="K", help="K runs, from --seed on")
-    add(
-        "--jobs",
-        type=argument(int, 1),
-        metavar="J",
-        help="several runs: J at a time (default: one for each usable core)",
-    )
-    add("--device", default="auto", choices=("auto", *DEVICES), help="default: an accelerator if there is one")
-    for name, (metavar, text) in SETTINGS.items():
-        add(f"--{name.replace('_', '-')}", type=config_field(name), metavar=metavar, help=text)
-    add("--holdout", type=argument(int, 0), metavar="N",
-        help="train on all but the last N training images, score on those, save nothing: for tuning")  # fmt: skip
-    add("--sweep", action="append", default=[], metavar="KEY=V1,V2,...",
-        help="repeatable: try a grid of settings, on a hold-out of 10,000 unless --holdout says otherwise")  # fmt: skip
-    add("--results-dir", default="results", metavar="DIR", help="where runs write (default: results/)")
-    add("--json", action="store_true", help="print one JSON document on stdout, all else on stderr")
-    add("--quiet", action="store_true", help="no progress; one line per run")
-    add("--list-models", action="store_true", help="names, parameters and ideas, then exit")
-    add("--version", action="version", version=f"%(prog)s {__version__}")
-    return parser.parse_args(argv)
-
-
-DEVICES = {"cuda": torch.cuda, "xpu": torch.xpu, "mps": torch.backends.mps, "cpu": None}  # the preferred ones first
-
-
-def pick_device(device: str | torch.device) -> torch.device:
-    """The device of that name, or for ``auto`` the first of DEVICES; ChallengeError (status 4) if it is not there."""
-    available = [kind for kind, module in DEVICES.items() if module is None or module.is_available()]
-    if device == "auto":
-        return torch.device(available[0])
-    if str(device).partition(":")[0] not in available:
-        raise ChallengeError(f"device {device}: not available here (available: {', '.join(available)})", MACHINE_ERROR)
-    return torch.device(device)
+def results_name(model: str, data: Dataset) -> str:
+    """The name of a model's files in the results folder; data other than MNIST are part of it."""
+    words = [model.replace(".py", ""), data.name, data.scored_on.removesuffix("test").strip()]
+    name = "-".join(word for word in words if word not in ("", "mnist", "holdout"))
+    return "".join(c if c.isalnum() or c in "_-" else "-" for c in name).strip("-")
 
 
 def list_models() -> str:
-    """Each model's name, parameters (blank where a package that it needs is missing) and idea."""
-    lines = []
+    """Each model's name, parameters (blank where a package is missing) and idea, wrapped to the terminal's width."""
+    lines = [f"{'model':<25}{'parameters':>10}  idea"]
     for name, spec in MODELS.items():
         parameters = ""
         with contextlib.suppress(ChallengeError):
             parameters = f"{count_parameters(build_model(name)):,}"
-        lines.append(f"{name:<26}{parameters:>9}  {spec.summary}")
+        width, head = max(60, shutil.get_terminal_size().columns), f"{name:<25}{parameters:>10}  "
+        lines.append(textwrap.fill(head + spec.idea, width, subsequent_indent=37 * " "))
     return "\n".join(lines)
 
 
-def check_results_dir(folder: Path) -> None:
-    """Raise OSError now, not after the training, where results cannot be written."""
-    if folder.exists() and not folder.is_dir():
-        raise OSError(0, "it is a file, and results need a folder: choose another --results-dir", str(folder))
-    write_file(folder / ".writable", "")
-    (folder / ".writable").unlink(missing_ok=True)
+# --- The command ------------------------------------------------------------------------------------------------------
 
 
-def command(arguments: argparse.Namespace, typed: str, stdout: TextIO) -> int:
-    """Do what the command line asks; returns the exit status. What is wrong is told before any waiting."""
-    load = Load()
-    if arguments.list_models:
+def train_models(
+    tasks: Sequence[Task], data: Dataset, device: torch.device, jobs: int, arguments: argparse.Namespace, say: Any
+) -> tuple[dict[str, list[Result]], dict[str, str]]:
+    """Make the runs, and show and save each as it ends; returns each model's results and why others have none."""
+    several, bar, found, failures = len(tasks) > 1, None, {task.model: [] for task in tasks}, {}
+    if not arguments.quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
+        from tqdm import tqdm
+
+        form = "{desc}, {n_fmt}/{total_fmt} {unit} |{bar}| {elapsed}<{remaining}"
+        total, unit = (len(tasks), "runs") if several else (len(data.train.labels), "images")
+        bar = tqdm(total=total, unit=unit, desc="starting", bar_format=form, dynamic_ncols=True, leave=False)
+
+    def on_progress(images: int, loss: float, accuracy: float) -> None:
+        if bar is not None:
+            bar.n = images
+            bar.set_description_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}")
+
+    def save(model: str) -> None:
+        if data.scored_on != "holdout" and found[model]:
+            path = arguments.results_dir / f"{results_name(model, data)}.json"
+            write_file(path, json.dumps(document(found[model]), indent=1) + "\n")
+
+    try:
+        here = ((task, make_run(task, data, device, on_progress)) for task in tasks)
+        for done, (task, outcome) in enumerate(run_tasks(tasks, data, device, jobs, bar) if several else here, 1):
+            if isinstance(outcome, Result):
+                found[task.model].append(outcome)
+                if len(found[task.model]).bit_count() == 1:  # at 1, 2, 4, 8, ... runs: all the writing stays linear
+                    save(task.model)
+                line = outcome.one_line() if several or arguments.quiet else repr(outcome)
+            elif arguments.model == "all" and isinstance(outcome, ChallengeError):
+                failures[task.model] = line = str(outcome)
+            else:
+                raise outcome
+            if bar is not None:
+                bar.clear()  # it comes back with its next step
+            say(f"[{done}/{len(tasks)}] {line}" if several else line)
+    finally:
+        for model in found:
+            save(model)
+        if bar is not None:
+            bar.close()
+    return found, failures
+
+
+def document(results: Sequence[Result]) -> dict[str, Any]:
+    """The runs of one model as --json prints them, by seed."""
+    runs = [result.plain() for result in sorted(results, key=lambda result: result.seed)]
+    return runs[0] if len(runs) == 1 else {"runs": runs, "summary": summarise(results)}
+
+
+def command(arguments: argparse.Namespace, stdout: Any) -> int:
+    """Do what the command line asks; returns the exit status. What is wrong is said before any waiting."""
+    if arguments.list_models or not arguments.model:
         print(list_models(), file=stdout)
         return OK
-    every = arguments.model in ("all", "frontier")
-    if every and arguments.sweep:
-        raise ChallengeError(f"--sweep takes one model, not {arguments.model}", USAGE)
-    config = recipe("efficient" if every else arguments.model, **given_settings(arguments))
-    grid = parse_grid(arguments.sweep)
-    pick_device(arguments.device)
-    several = every or grid or arguments.seeds > 1
-    if several:
-        torch.set_num_threads(1)  # before the data is read: a process with running threads cannot be forked safely
-    holdout = arguments.holdout if arguments.holdout is not None else 10_000 if grid else 0
-    data = load_dataset(arguments.dataset, arguments.data_dir, holdout, arguments.test_on)
-    largest, images = max(config.batch_size, *grid.get("batch_size", [0])), len(data.train.labels)
-    if largest > images:
-        raise ChallengeError(f"--batch-size {largest:,}: there are only {images:,} images", USAGE)
-    if not holdout or every or grid:
-        check_results_dir(Path(arguments.results_dir))
-    if not several:
-        torch.set_num_threads(choose_threads(load.others()))
-    session = Session(data, arguments, typed, stdout)
+    every, folder, stream = arguments.model == "all", arguments.results_dir, sys.stderr if arguments.json else stdout
+
+    def say(text: str) -> None:
+        if stream.isatty() and not os.environ.get("NO_COLOR"):  # https://no-color.org
+            text = text.replace("PASS", "\033[32mPASS\033[0m").replace("FAIL", "\033[31mFAIL\033[0m")
+        print(text, file=stream, flush=True)
+
+    configs = {model: recipe(model, **arguments.settings) for model in (MODELS if every else [arguments.model])}
+    device, several = pick_device(arguments.device), len(configs) * arguments.seeds > 1
+    torch.set_num_threads(1 if several else min(torch.get_num_threads(), usable_cores(idle=True)))  # before any fork
+    data = load_dataset(arguments.dataset, arguments.data_dir, arguments.holdout, arguments.test_on)
+    if (largest := max(config.batch_size for config in configs.values())) > len(data.train.labels):
+        raise ChallengeError(f"--batch-size {largest:,}: there are only {len(data.train.labels):,} images", USAGE)
+    tasks = []
+    for model, config in reversed(configs.items()):  # the slowest stand at the end of MODELS, and must start first
+        checkpoint = None if data.scored_on == "holdout" else folder / f"{results_name(model, data)}.pth"
+        for seed in range(arguments.seed, arguments.seed + arguments.seeds):
+            tasks.append(Task(model, config, seed, checkpoint if seed == arguments.seed else None))  # not the luckiest
+    if every or tasks[0].checkpoint:
+        write_file(folder / ".writable", "")  # fails now, not after the training
+        (folder / ".writable").unlink()
+    jobs = min(arguments.jobs or (usable_cores() if device.type == "cpu" else 1), len(tasks))
+    if not arguments.quiet:
+        sizes = f"{len(data.train.labels):,} training and {len(data.test.labels):,} {data.scored_on} images"
+        name = data.name if data.name == "mnist" else f"{data.name} (NOT MNIST)"
+        runs = f"{len(tasks)} runs, {jobs} at a time, one thread each" if several else f"seed {arguments.seed}"
+        say(f"Model    {arguments.model}\nData     {name}, {sizes}\nDevice   {device}, {runs}\n")
+    found, failures = train_models(tasks, data, device, jobs, arguments, say)
+    results = [result for model in configs for result in sorted(found[model], key=lambda result: result.seed)]
     if every:
-        return train_all(session)
-    return sweep(session, config, grid) if grid else train_one(session, config)
-
-
-def tell(message: str) -> None:
-    """A line on stderr."""
-    print(message, file=sys.stderr, flush=True)
-
-
-hard_exit = os._exit  # as it is before any model's code runs
-
-
-class Borrowed:
-    """A stream for a model's own prints, which it cannot close."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.stream, name)
-
-    def close(self) -> None:
-        raise ValueError("it closed a standard stream")
-
-
-@contextlib.contextmanager
-def contained() -> Iterator[TextIO]:
-    """While a command runs, a model's code prints to stderr, closes no standard stream and cannot end the program.
-
-    Yields the real standard output, so that it holds nothing but results.
-    """
-
-    def leave(status: int = 0) -> None:  # os._exit(0) would look like a model that passed
-        raise SystemExit(status)
-
-    before = sys.stdout, sys.stderr, os._exit
-    sys.stdout = sys.stderr = Borrowed(sys.stderr)
-    os._exit = leave
-    try:
-        yield before[0]
-    finally:
-        sys.stdout, sys.stderr, os._exit = before
-
-
-class Terminated(KeyboardInterrupt):
-    """SIGTERM, handled like Ctrl-C."""
-
-
-def terminate(*_: object) -> None:
-    raise Terminated
+        record = save_comparison(folder / results_name("comparison", data), results, failures)
+        say(f"\n{table(results)}\n\n{draw_report(folder)}")
+    else:
+        record, s = document(results), summarise(results)
+        if several and s["accuracy_mean"] is not None:
+            figures = ", ".join(f"{key} {100 * s[f'accuracy_{key}']:.2f} %" for key in ("mean", "min", "max"))
+            say(f"{s['passed']} of {s['runs']} runs passed; accuracy {figures}")
+    if data.note:
+        say(f"Note: {data.note}")
+    if arguments.json:
+        print(json.dumps(record), file=stdout)
+    judged = [model for model in configs if not every or MODELS[model].must_pass]
+    if failures.keys() & judged:
+        return MODEL_ERROR
+    return OK if all(result.passed for model in judged for result in found[model]) else LIMIT_BROKEN
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status instead of raising."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed before Python started
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        if isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name is no reason to fail
     try:
-        argv = sys.argv[1:] if argv is None else argv
-        arguments = parse_arguments(argv)
-        with contained() as stdout:
-            return command(arguments, shlex.join(["python", "mnist_efficient_model.py", *argv]), stdout)
+        arguments, stdout = parse_arguments(argv), sys.stdout
+        with contextlib.redirect_stdout(sys.stderr):  # what a model's file prints
+            return command(arguments, stdout)
     except ChallengeError as error:
         message, status = str(error), error.status
     except BrokenPipeError:
@@ -2683,18 +1590,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         message, status = f"cannot write {error.filename or 'the results'}: {error.strerror or error}", MACHINE_ERROR
     except KeyboardInterrupt as error:
-        tell("\ninterrupted: nothing was left half-written")
-        return 128 + (signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT)
+        message, status = "interrupted: what was finished is in the results folder", 128 + (error.args or [2])[0]
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in message)  # names may hold anything
-    tell(f"mnist_efficient_model.py: error: {shown}")
+    print(f"mnist_efficient_model.py: error: {shown}", file=sys.stderr, flush=True)
     return status
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, terminate)
-    exit_status = main()
-    for standard_stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):
-            standard_stream.flush()
-    hard_exit(exit_status)  # threads and exit functions of a model's code have no say
+    sys.exit(main())

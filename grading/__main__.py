@@ -42,7 +42,7 @@ from grading.sandbox.forkserver import ForkServer, ServerFailed, Worker, WorkerL
 from grading.sandbox.isolation import ROOT, resource
 from grading.sandbox.watch import safe_text
 from grading.submissions import Submission, find_submissions
-from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, argument
+from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError, Limits, write_file
 
 try:
     import fcntl
@@ -50,6 +50,10 @@ except ImportError:  # Windows, where there is no fork either: see command()
     fcntl = None
 
 PREFIX = "grading-"  # of a run's temporary folder
+RANGES = {  # of the options that are numbers
+    "seeds": (1, 100_000), "seed": (0, 2**62), "jobs": (1, 10_000), "max_parameters": (1, 10**12),
+    "min_accuracy": (0, 1), "timeout": (0.001, 10**6), "memory": (1, 10**9), "late_per_day": (0, 100),
+}  # fmt: skip
 
 
 # --- The class --------------------------------------------------------------------------------------------------------
@@ -183,44 +187,32 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add, limits = parser.add_argument, Limits()
     add("submissions", nargs="?", type=Path, metavar="SUBMISSIONS", help="a folder of them, or one file or folder")
     add("--out", type=Path, default=Path("grades"), metavar="DIR", help="where the gradebook goes (default: grades/)")
-    add(
-        "--seeds", type=argument(int, 1), default=3, metavar="K", help="runs of each, judged on the median (default: 3)"
-    )
-    add("--seed", type=argument(int, 0), default=0, metavar="N", help="the first seed (default: 0)")
-    add("--jobs", type=argument(int, 1), default=1, metavar="N", help="submissions graded side by side (default: 1)")
-    add("--max-parameters", type=argument(int, 1), default=limits.parameters, metavar="N",
+    add("--seeds", type=int, default=3, metavar="K", help="runs of each, judged on the median (default: 3)")
+    add("--seed", type=int, default=0, metavar="N", help="the first seed (default: 0)")
+    add("--jobs", type=int, default=1, metavar="N", help="submissions graded side by side (default: 1)")
+    add("--max-parameters", type=int, default=limits.parameters, metavar="N",
         help=f"fewer than this (default: {limits.parameters})")  # fmt: skip
-    add("--min-accuracy", type=fraction, default=limits.accuracy, metavar="X", help=f"default: {limits.accuracy}")
+    add("--min-accuracy", type=float, default=limits.accuracy, metavar="X", help=f"default: {limits.accuracy}")
     add("--verified-only", action="store_true", help="a model that cannot become a graph is invalid")
     add("--rubric", metavar="FILE.toml", help="how points are given (default: 10 runs, 30 parameters, 60 accuracy)")
     add("--model-name", metavar="NAME", help="the class or function to take when a file has several")
     add("--choose", type=Path, metavar="FILE.csv", help="student,path[:NAME]: the model of those who have several")
     add("--dataset", default="mnist", choices=tuple(challenge.DATASETS), help="default: mnist")
     add("--data-dir", metavar="DIR", help="where the data is or goes (default: $MNIST_DATA_DIR, else data/)")
-    add(
-        "--timeout",
-        type=argument(float, 0.001),
-        default=300.0,
-        metavar="S",
-        help="seconds for each child (default: 300)",
-    )
-    add("--memory", type=argument(int, 1), default=2048, metavar="MB", help="memory for each child (default: 2048)")
+    add("--timeout", type=float, default=300.0, metavar="S", help="seconds for each child (default: 300)")
+    add("--memory", type=int, default=2048, metavar="MB", help="memory for each child (default: 2048)")
     add("--roster", type=Path, metavar="FILE.csv", help="the class: writes canvas.csv and moodle.csv, see the docs")
     add("--assignment", default="MNIST challenge", metavar="NAME", help="its name there (default: MNIST challenge)")
-    add("--late-per-day", type=argument(float, 0, 100), default=0.0, metavar="P", help="percent of all points that a "
+    add("--late-per-day", type=float, default=0.0, metavar="P", help="percent of all points that a "
         "day late costs; days are from Gradescope, or late_days in the roster (default: 0)")  # fmt: skip
     add("--gradescope", type=Path, metavar="OUT.zip", help="write the autograder with these settings, grade nothing")
     add("--classroom50", type=Path, metavar="FOLDER", help="write Classroom 50's autograder, likewise")
     add("--version", action="version", version=f"%(prog)s {challenge.__version__}")
-    return parser.parse_args(argv)
-
-
-def fraction(text: str) -> float:
-    """An argparse type: a fraction from 0 to 1."""
-    value = argument(float, 0)(text)
-    if value > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a fraction from 0 to 1")
-    return value
+    arguments = parser.parse_args(argv)
+    for name, (low, high) in RANGES.items():
+        if not low <= (value := getattr(arguments, name)) <= high:
+            parser.error(f"--{name.replace('_', '-')} {value}: it must be from {low} to {high:,}")
+    return arguments
 
 
 def command(arguments: argparse.Namespace) -> int:
@@ -251,7 +243,8 @@ def command(arguments: argparse.Namespace) -> int:
     data = challenge.load_dataset(arguments.dataset, arguments.data_dir)
     settings = Settings(limits, data.name, seeds, arguments.model_name, arguments.timeout, arguments.memory << 20,
                         arguments.verified_only)  # fmt: skip
-    challenge.check_results_dir(out)  # told before the grading, not after it
+    write_file(out / ".writable", "")  # told before the grading, not after it
+    (out / ".writable").unlink()
     with work_folder() as work:
         grader = Grader(data, settings, [arguments.submissions, out, data_dir, Path(ROOT, "data")], work)
         everybody = Class(grader, submissions, out, criteria)

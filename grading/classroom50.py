@@ -11,7 +11,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from grading.autograder import NEEDED
 from grading.bundle import RUBRIC, bundle_files
 from grading.rubric import Scored
 from grading.sandbox.isolation import ROOT
-from mnist_efficient_model import MACHINE_ERROR, USAGE, ChallengeError, Limits, write_files
+from mnist_efficient_model import MACHINE_ERROR, USAGE, ChallengeError, Limits, write_file
 
 BUNDLE_BYTES = 10 << 20  # more is refused by the runner
 
@@ -44,7 +44,9 @@ def write_bundle(folder: Path, arguments: argparse.Namespace) -> None:
     files["options.json"] = json.dumps(options) + "\n"
     if sum(len(text.encode()) for text in files.values()) > BUNDLE_BYTES:
         raise ChallengeError("the bundle would have more than 10 MB, which Classroom 50 refuses", USAGE)
-    write_files({folder / RUBRIC: None, **{folder / name: text for name, text in files.items()}})
+    (folder / RUBRIC).unlink(missing_ok=True)  # of an earlier bundle
+    for name, text in files.items():
+        write_file(folder / name, text)
 
 
 def write_result(folder: Path, scored: Scored, limits: Limits) -> None:
@@ -55,7 +57,8 @@ def write_result(folder: Path, scored: Scored, limits: Limits) -> None:
     if scored.score is None:
         raise ChallengeError(f"not graded: {scored.grade.reason}", MACHINE_ERROR)
     result = json.dumps(to_result(scored, os.environ), indent=2) + "\n"
-    write_files({folder / "result.json": result, folder / "release-body.md": feedback.to_markdown(scored, limits)})
+    write_file(folder / "release-body.md", feedback.to_markdown(scored, limits))
+    write_file(folder / "result.json", result)  # last: it tells that all is there
 
 
 def to_result(scored: Scored, variables: Mapping[str, str]) -> dict[str, Any]:
@@ -74,7 +77,7 @@ def to_result(scored: Scored, variables: Mapping[str, str]) -> dict[str, Any]:
         "commit": variables["COMMIT_URL"],
         "release": variables["RELEASE_URL"],
         "review": variables["REVIEW_URL"],
-        "datetime": datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "datetime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "score": max(0, sum(test["score"] for test in tests) - lost),
         "max-score": scored.max_score,
         "tests": tests,

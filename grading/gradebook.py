@@ -15,7 +15,7 @@ from grading.grades import Grade, Run, Settings, file_name
 from grading.page import Similar, to_page
 from grading.rubric import Criterion, Scored, ranked, score
 from grading.student_page import to_student_page
-from mnist_efficient_model import Limits, write_file, write_files
+from mnist_efficient_model import Limits, write_file
 
 SIMILAR = "similar.json"
 RANKED = ("student", "accuracy_median", "parameters", "train_seconds")  # what the leaderboard shows of a row
@@ -35,10 +35,8 @@ def page_path(out: Path, student: str) -> Path:
 def write_grade(out: Path, scored: Scored, limits: Limits) -> None:
     """A student's JSON file and page."""
     grade = scored.grade
-    write_files({
-        json_path(out, grade.student): json.dumps(dataclasses.asdict(grade), indent=2) + "\n",
-        page_path(out, grade.student): to_student_page(scored, limits),
-    })  # fmt: skip
+    write_file(json_path(out, grade.student), json.dumps(dataclasses.asdict(grade), indent=2) + "\n")
+    write_file(page_path(out, grade.student), to_student_page(scored, limits))
 
 
 def write_missing_pages(out: Path, grades: Iterable[Grade], rubric: list[Criterion], limits: Limits) -> None:
@@ -84,12 +82,10 @@ def write_gradebook(
     gradebook = [score(grade, rubric) for grade in sorted(grades, key=lambda grade: grade.student)]
     best = leaderboard(gradebook)
     rows = [{**scored.row(), "similar_to": similar_to(similar, scored.grade.student)} for scored in gradebook]
-    write_files({
-        out / "grades.csv": to_csv(rows),
-        out / SIMILAR: json.dumps(similar, indent=2) + "\n",
-        out / "report.html": to_page(gradebook, settings, rubric, similar),
-        out / "leaderboard.csv": to_csv(best) if best else ",".join(("rank", *RANKED)) + "\n",
-    })  # fmt: skip
+    write_file(out / "grades.csv", to_csv(rows))
+    write_file(out / SIMILAR, json.dumps(similar, indent=2) + "\n")
+    write_file(out / "report.html", to_page(gradebook, settings, rubric, similar))
+    write_file(out / "leaderboard.csv", to_csv(best) if best else ",".join(("rank", *RANKED)) + "\n")
 
 
 def similar_to(similar: Similar, student: str) -> str | None:

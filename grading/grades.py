@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import platform
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
 
 import mnist_efficient_model as challenge
 from grading.sandbox.isolation import ROOT
@@ -29,8 +33,19 @@ class Settings:
 
     def key(self, submission: Submission, data: str) -> str:
         """Changes when a regrading could give another verdict."""
-        parts = [submission.digest(), repr(self), data, repr(challenge.versions()), code_digest()]
+        parts = [submission.digest(), repr(self), data, repr(versions()), code_digest()]
         return sha256("\0".join(parts).encode())
+
+
+def versions() -> dict[str, str]:
+    """Of all that a grade may depend on."""
+    return {
+        "mnist_efficient_model": challenge.__version__,
+        "python": platform.python_version(),
+        "torch": str(torch.__version__),
+        "numpy": np.__version__,
+        "platform": f"{platform.system()} {platform.machine()}",
+    }
 
 
 def sha256(content: bytes) -> str:

@@ -23,7 +23,7 @@ import numpy as np
 import mnist_efficient_model as challenge
 from grading import checks, finding, graph, source, verdict
 from grading.checks import BATCHES, Exam
-from grading.grades import Grade, Run, Settings, sha256
+from grading.grades import Grade, Run, Settings, sha256, versions
 from grading.sandbox import state
 from grading.sandbox.forkserver import Worker
 from grading.sandbox.isolation import FILE_BYTES
@@ -64,7 +64,7 @@ class Grader:
     def grade(self, submission: Submission, worker: Callable[[], Worker]) -> Grade:
         """Build, train, test a submission with every seed, and judge it. Raises WorkerLost."""
         grade = Grade(submission.student, "", "", self.settings.key(submission, self.digest))
-        grade.settings, grade.versions = dataclasses.asdict(self.settings), challenge.versions()
+        grade.settings, grade.versions = dataclasses.asdict(self.settings), versions()
         if submission.problem:
             grade.status, grade.reason = submission.problem[0], safe_text(submission.problem[1])
             return grade

@@ -22,7 +22,7 @@ from grading.gradebook import cell
 from grading.rosters import Roster, read_roster
 from grading.rubric import Rubric, Scored, read_rubric
 from grading.sheets import fill_in
-from mnist_efficient_model import MACHINE_ERROR, USAGE, ChallengeError, Limits, write_file, write_files
+from mnist_efficient_model import MACHINE_ERROR, USAGE, ChallengeError, Limits, write_file
 
 AUTOGRADER = Path("/autograder")  # Gradescope's folder
 
@@ -44,7 +44,8 @@ def read_rules(arguments: argparse.Namespace, limits: Limits) -> tuple[Rubric, R
 def write_sheets(out: Path, roster: Roster, gradebook: Sequence[Scored], assignment: str, limits: Limits) -> list[str]:
     """Write canvas.csv and moodle.csv; returns lines on who is in only one of roster and gradebook."""
     sheets = fill_in(roster, gradebook, assignment, lambda scored: feedback.to_text(scored, limits))
-    write_files({out / name: text for name, text in sheets.files.items()})
+    for name, text in sheets.files.items():
+        write_file(out / name, text)
     return sheets.notes
 
 
@@ -93,7 +94,7 @@ def days_late() -> int:
 
 def to_time(text: str) -> datetime:
     """A moment in ISO 8601, with its distance from UTC; raises ValueError."""
-    moment = datetime.fromisoformat(text.replace("Z", "+00:00"))  # Python 3.10 does not know the Z
+    moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(text)
     return moment

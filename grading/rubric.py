@@ -55,13 +55,8 @@ def read_rubric(path: str | None, limits: Limits) -> list[Criterion]:
     """
     if path is None:
         return default_rubric(limits)
-    try:
-        import tomllib  # Python 3.11
-    except ImportError:
-        try:
-            import tomli as tomllib
-        except ImportError as error:
-            raise ChallengeError("--rubric needs Python 3.11 or later, or: pip install tomli", USAGE) from error
+    import tomllib
+
     try:
         document = tomllib.loads(Path(path).read_text(encoding="utf-8"))
         rubric = [Criterion(**entry) for entry in document.pop("criterion")]

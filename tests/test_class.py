@@ -23,7 +23,6 @@ import torch
 from conftest import write_small_fashion
 from torch import nn
 
-import mnist_efficient_model as challenge
 from grading import __main__ as room
 from grading import choices, finding, gradebook, notebook, source, submissions
 from grading.sandbox import importing, isolation
@@ -194,17 +193,6 @@ class TestAClassAsItIsCollected:
         files = {name: grade["model"] for name, grade in grades.items() if grade["model"]}
         assert files["goran"] == "models/lightnet.py" and files["sofia"] == "better.py" and files["hana"] == "net.py"
         assert files["fatima"] == "mnist_net/nets.py" and files["mateo"] == "train.py"
-
-
-class TestAtHome:
-    @pytest.mark.parametrize("student", ["noor", "bilal", "hana"])
-    def test_the_same_model_is_chosen_with_its_own_method_train_put_aside(self, student, tmp_path, monkeypatch):
-        pytest.importorskip("torchinfo") if student == "bilal" else None
-        path = CLASS / student / MODELS[student][0][-1]
-        write_small_fashion(tmp_path)
-        monkeypatch.chdir(tmp_path)
-        result, _ = challenge.run(str(path), challenge.load_dataset("fashion", tmp_path))
-        assert result.parameters == plain_parameters(student)
 
 
 class TestChoices:

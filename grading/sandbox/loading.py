@@ -1,19 +1,24 @@
-"""Choosing and building a submission's model as ``--model FILE.py`` does, and what went wrong, in one sentence."""
+"""Choosing and building a submission's model, and what went wrong, in one sentence."""
 
 from __future__ import annotations
 
+import contextlib
+import copy
 import errno
+import inspect
 import os
 import random
 import sys
 import traceback
 import types
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import mnist_efficient_model as challenge
 from grading.finding import which_one
@@ -26,21 +31,82 @@ GUARD = 'put that under if __name__ == "__main__":'
 
 
 def models(module: types.ModuleType, wanted: str | None) -> dict[str, Callable[[], nn.Module]]:
-    """The builders of the models in a module: the one that ``--model FILE.py[:NAME]`` chooses, or all it could be.
+    """The builders of the models in a module: the one ``wanted``, else ``build_model``, else all ``complete_models``.
 
+    A class's own training loop called ``train`` gives way to the method by which PyTorch switches modes.
     Raises ChallengeError, or where no class can be built, the error of the last one, which uses the others.
     """
+    file, classes = Path(getattr(module, "__file__", None) or module.__name__).name, module_classes(module)
+    for kind in classes.values():
+        if "train" in vars(kind) and not is_torchs(kind) and not switches_modes(kind.train):
+            del kind.train
+    if wanted or callable(vars(module).get("build_model")):
+        name = wanted or "build_model"
+        found = vars(module).get(name)
+        if isinstance(found, nn.Module):
+            return {name: partial(copy.deepcopy, found)}
+        if not callable(found):
+            raise challenge.ChallengeError(f"{file} has no class or function {name!r}", challenge.MODEL_ERROR)
+        return {name: found}
+    found, reasons = complete_models(module)
+    if not found:
+        if own := [kind for kind in classes.values() if kind.__module__ == module.__name__]:
+            trial(own[-1])
+        why = f" ({'; '.join(list(dict.fromkeys(reasons))[:3])})" if reasons else ""
+        text = f"{file} has no model that reads digits{why}: name one, as in {file}:NAME"
+        raise challenge.ChallengeError(text, challenge.MODEL_ERROR)
+    return found
+
+
+def complete_models(module: types.ModuleType) -> tuple[dict[str, Callable[[], nn.Module]], list[str]]:
+    """The builders of a module's models that are no part of another one, by name, and why other classes are none.
+
+    A model is an nn.Module class of the module that needs no arguments and maps (2, 1, 28, 28) to (2, 10). A class that
+    is part of another one, or the base of another one, gives way to it. Where the module has no such class, those that
+    it imports count, and then instances.
+    """
+    classes = module_classes(module)
+    own = {name: v for name, v in classes.items() if v.__module__ == module.__name__}
+    others = {name: v for name, v in classes.items() if not is_torchs(v)}
+    instances = {name: partial(copy.deepcopy, v) for name, v in vars(module).items() if isinstance(v, nn.Module)}
+    reasons: list[str] = []
+    for builders in (own, others, instances):
+        models = {}
+        for name, make in builders.items():
+            try:
+                models[name] = trial(make)
+            except Exception as error:  # a building block of the real model: it wants arguments or another input
+                reasons.append(f"{name}: {one_line(error)[:500]}")
+        if remaining := {name: builders[name] for name in models if not serves_another(name, models)}:
+            return remaining, reasons
+    return {}, reasons
+
+
+def module_classes(module: types.ModuleType) -> dict[str, type[nn.Module]]:
+    return {v.__name__: v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)}
+
+
+def is_torchs(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] in ("torch", "torchvision")
+
+
+def switches_modes(train: Any) -> bool:
+    """Whether a method ``train`` can be called as nn.Module's: ``train(mode=True)``."""
     try:
-        return dict([challenge.choose_model(module, wanted)])
-    except challenge.ChallengeError:
-        if not wanted:
-            found, _ = challenge.complete_models(module)
-            if len(found) > 1:
-                return found
-            own = [kind for kind in challenge.module_classes(module).values() if kind.__module__ == module.__name__]
-            if own:
-                challenge.trial(own[-1])
-        raise
+        parameters = list(inspect.signature(train).parameters.values())[1:]
+    except (TypeError, ValueError):
+        return False
+    first = parameters[0] if parameters else None
+    return first is not None and (first.name == "mode" or first.kind is first.VAR_POSITIONAL)
+
+
+def serves_another(name: str, models: dict[str, nn.Module]) -> bool:
+    """Whether a model's class is the base of another one's, or is used inside another one."""
+    kind = type(models[name])
+    return any(
+        type(other) is not kind and (isinstance(other, kind) or any(type(part) is kind for part in other.modules()))
+        for other in models.values()
+    )
 
 
 def the_one(found: dict[str, Callable[[], nn.Module]], main: str) -> Callable[[], nn.Module]:
@@ -69,13 +135,41 @@ def seed_everything(seed: int) -> None:
 
 
 def build(make: Callable[[], nn.Module], seed: int) -> nn.Module:
-    """A fresh model, whole (lazy layers too), as ``mnist_efficient_model.run`` would have it; raises what it raises."""
+    """A fresh model, whole (lazy layers too); raises what it raises, and unless it maps (2, 1, 28, 28) to (2, 10)."""
     seed_everything(seed)
     model = make()
     if not isinstance(model, nn.Module):
         raise TypeError(f"it gives {type(model).__name__}, which is no nn.Module")
-    challenge.check_output(model, torch.device("cpu"))
+    check_output(model)
     return model
+
+
+def trial(make: Callable[[], nn.Module]) -> nn.Module:
+    """Build a model without touching the random state; raises as ``build`` does."""
+    with torch.no_grad(), torch.random.fork_rng():
+        model = make()
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"it gives {type(model).__name__}, which is no nn.Module")
+        check_output(model)
+        return model
+
+
+@torch.no_grad()
+def check_output(model: nn.Module) -> None:
+    """Raise ValueError unless a model maps two images to ten outputs each. Leaves it and the random state unchanged.
+
+    Only a model with lazy parameters is run itself, which gives them their shapes; of any other a copy is, since a
+    forward may set things by the first batch that it gets.
+    """
+    subject = model
+    if not any(nn.parameter.is_lazy(p) for p in model.parameters()):
+        with contextlib.suppress(Exception):  # some hold what cannot be copied
+            subject = copy.deepcopy(model)
+    with torch.random.fork_rng([]):
+        output = subject.eval()(torch.rand(2, 1, challenge.SIDE, challenge.SIDE))
+    if not isinstance(output, Tensor) or output.shape != (2, challenge.CLASSES):
+        shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+        raise ValueError(f"two images give {shape}, where the shape must be (2, {challenge.CLASSES})")
 
 
 # --- What went wrong --------------------------------------------------------------------------------------------------

@@ -140,7 +140,7 @@ def find_models(child: Child) -> None:
     """Name the models in one of the files that may hold it, each as path:NAME, with the classes that it consists of."""
     module, main, found = child.import_main(), child.task["main"], {}
     for name, make in child.models(module).items():
-        used = loading.used_classes(challenge.trial(make), child.scratch)
+        used = loading.used_classes(loading.trial(make), child.scratch)
         where = loading.class_path(make, child.scratch) if isinstance(make, type) else f"{main}:{name}"
         found[where] = "\n".join(sorted(used))
     child.end("done", models=found)
