@@ -1193,8 +1193,7 @@ def check_model(model: nn.Module, device: torch.device = torch.device("cpu")) ->
 def read_recipe(value: Any) -> dict[str, Any]:
     """A file's RECIPE as Config fields; raises ChallengeError (status 3) for what may not be set, or not so."""
     if not isinstance(value, dict) or any(key not in RECIPE_KEYS for key in value):
-        keys = ", ".join(RECIPE_KEYS)
-        raise ChallengeError(f"RECIPE must be a dictionary with some of {keys}, not {str(value)[:80]}", MODEL_ERROR)
+        raise ChallengeError(f"RECIPE must be a dictionary of {RECIPE_KEYS}, not {str(value)[:60]}", MODEL_ERROR)
     try:
         Config(**value)
     except ChallengeError as error:
@@ -1289,9 +1288,9 @@ def load_checkpoint(path: str | Path, model_file: str | None = None) -> tuple[nn
     """
     again = "train again to make a new one"
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+        checkpoint = torch.load(io.BytesIO(Path(path).read_bytes()), map_location="cpu", weights_only=True)
         parts = {"format": int, "model": str, "state_dict": dict, "limits": dict, "result": dict, "versions": dict}
-        if any(type(checkpoint[key]) is not kind for key, kind in parts.items()):
+        if checkpoint["format"] != 1 or any(type(checkpoint[key]) is not kind for key, kind in parts.items()):
             raise TypeError("not as save_checkpoint writes it")
     except OSError as error:
         raise ChallengeError(f"cannot read {path}: {error.strerror or error}", MACHINE_ERROR) from error

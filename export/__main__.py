@@ -55,13 +55,11 @@ def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
     add = parser.add_argument
     add("checkpoint", metavar="CHECKPOINT", help="what mnist_efficient_model.py saved, as results/efficient.pth")
     add("--onnx", type=Path, metavar="FILE", help="write ONNX, checked against PyTorch on every test image")
-    add("--int8", type=Path, nargs="?", const=True, metavar="FILE",
-        help="quantise to 8 bits and compare with float32 (default: CHECKPOINT's name with .int8.onnx)")  # fmt: skip
-    add("--compare", type=Path, nargs="?", const=True, metavar="FILE",
-        help="eager, compiled, ONNX and int8, also drawn (default: CHECKPOINT's name with .formats.png)")  # fmt: skip
+    optional = {"type": Path, "nargs": "?", "const": True, "metavar": "FILE"}
+    add("--int8", **optional, help="quantise to 8 bits and compare with float32 (default: CHECKPOINT.int8.onnx)")
+    add("--compare", **optional, help="eager, compiled, ONNX and int8, also drawn (default: CHECKPOINT.formats.png)")
     add("--html", type=Path, metavar="FILE", help="write a page that classifies what you draw")
-    add("--model-file", metavar="FILE.py[:NAME]",
-        help="the file that defines a model which is not the script's: it is executed, so trust it")  # fmt: skip
+    add("--model-file", metavar="FILE.py[:NAME]", help="for a model which is not the script's; executed, so trust it")
     add("--data-dir", metavar="DIR", help="where the data is (default: $MNIST_DATA_DIR, else data/)")
     arguments = parser.parse_args(argv)
     if arguments.model_file and not challenge.split_file(arguments.model_file):
@@ -162,14 +160,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, status = "nobody reads the output any more; the files are written", MACHINE_ERROR
     except OSError as error:
         message, status = f"cannot write {error.filename or 'the results'}: {error.strerror or error}", MACHINE_ERROR
-    except KeyboardInterrupt as error:
-        challenge.tell("\ninterrupted: nothing was left half-written")
-        return 128 + (signal.SIGTERM if isinstance(error, challenge.Terminated) else signal.SIGINT)
-    challenge.tell(f"export: error: {message}")
+    except KeyboardInterrupt:
+        message, status = "interrupted: no file was left half-written", 128 + signal.SIGINT
+    print(f"export: error: {message}", file=sys.stderr, flush=True)
     return status
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, challenge.terminate)
     sys.exit(main())

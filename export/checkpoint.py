@@ -117,7 +117,7 @@ def verify(path: str, model: nn.Module, result: dict[str, Any], data: Dataset | 
         raise ChallengeError(f"{path}: {', '.join(bad)} holds NaN or infinity; nothing was written", MODEL_ERROR)
     images = data.test.images if data else torch.zeros(1, challenge.SIDE, challenge.SIDE, dtype=torch.uint8)
     with challenge.model_errors(result["model"]):
-        challenge.check_output(model, torch.device("cpu"))
+        challenge.check_model(model)
         logits = challenge.predict(model, images)
     if not logits.isfinite().all():
         raise ChallengeError(f"{path}: its logits are not all finite; nothing was written", MODEL_ERROR)

@@ -75,9 +75,14 @@ def to_onnx(model: nn.Module, result: dict[str, Any]) -> bytes:
     with export_errors(result["model"], "ONNX"):
         with torch.random.fork_rng():
             program = torch.onnx.export(
-                without_channels_last(model), (torch.zeros(2, 1, SIDE, SIDE),), dynamo=True, verbose=False,
-                input_names=["images"], output_names=["logits"], dynamic_shapes=({0: torch.export.Dim("batch")},),
-            )  # fmt: skip
+                without_channels_last(model),
+                (torch.zeros(2, 1, SIDE, SIDE),),
+                dynamo=True,
+                verbose=False,
+                input_names=["images"],
+                output_names=["logits"],
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+            )
         proto = program.model_proto
         graph = proto.graph
         for item in (*graph.node, *graph.input, *graph.output, *graph.initializer, *graph.value_info, graph):

@@ -1,4 +1,4 @@
-"""The files that an export writes: regular files, none of which it also reads, all of them or none."""
+"""The files that an export writes: regular files, none of which it also reads."""
 
 from __future__ import annotations
 
@@ -71,11 +71,7 @@ def check_writable(path: Path) -> None:
 
 
 def write(outputs: dict[Path, tuple[bytes, str]]) -> None:
-    """Write files, all or none, each with a word on what it is, and say so; ChallengeError (status 4) if one fails."""
-    try:
-        challenge.write_files({path: content for path, (content, _) in outputs.items()})
-    except OSError as error:
-        name = error.filename or " and ".join(map(str, outputs))
-        raise ChallengeError(f"cannot write {name}: {error.strerror or error}", MACHINE_ERROR) from error
+    """Write files, each with a word on what it is, and say so. Raises OSError."""
     for path, (content, what) in outputs.items():
+        challenge.write_file(path, content)
         print(f"{path}: {what}, {len(content):,} bytes")

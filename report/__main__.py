@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from report.files import MACHINE_ERROR, USAGE, ReportError, read_folder, write_files
-from report.results import Comparison, Sweep
+from report.results import Comparison, Experiment
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -29,7 +29,7 @@ class Parser(argparse.ArgumentParser):
         raise ReportError(f"{message} (usage: python -m report RESULTS)", USAGE)
 
 
-def draw(folder: Path, comparison: Comparison | None, sweep: Sweep | None) -> dict[Path, bytes | None]:
+def draw(folder: Path, comparison: Comparison | None, experiments: Sequence[Experiment]) -> dict[Path, bytes | None]:
     """Every file to write: plots, the page, and None for plots of an earlier comparison that this one has none of."""
     try:
         from report import page, plots, style, sweep_plots
@@ -49,9 +49,13 @@ def draw(folder: Path, comparison: Comparison | None, sweep: Sweep | None) -> di
         for name, function in plots.DRAWN.items():
             figure = function(comparison)
             add(name, figure, page.label(name, comparison) if figure else "")
-    if sweep:
-        add("sweep", sweep_plots.sweep(sweep), page.sweep_label(sweep))
-    files[folder / "report.html"] = page.page(comparison, sweep, svgs).encode(errors="backslashreplace")
+    for each in experiments:
+        if each.kind == "sweep":
+            add(each.name, sweep_plots.sweep(each), page.experiment_label(each))
+        elif each.kind == "frontier":
+            runs = Comparison(each.runs, each.limits)
+            add(each.name, plots.accuracy_over(runs, "parameters"), page.experiment_label(each))
+    files[folder / "report.html"] = page.page(comparison, experiments, svgs).encode(errors="backslashreplace")
     return files
 
 

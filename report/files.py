@@ -1,4 +1,4 @@
-"""The files of a results folder: comparison.json, sweep.json and the <model>.json of single models.
+"""The files of a results folder: comparison*.json, what experiments left, and the <model>.json of single models.
 
 Whatever a file holds, reading it ends in the classes of results.py or in a ReportError of one line: plots never meet
 a missing field.
@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from report.results import CLASSES, Comparison, Run, Sweep, pixels
+from report.results import CLASSES, Comparison, Experiment, Run, pixels
 
 USAGE, MACHINE_ERROR = 2, 4  # exit statuses, as of the script
 
@@ -80,25 +80,35 @@ def is_table(value: Any) -> bool:
 
 MEASURED = or_none(lambda value: is_number(value, 0, 1e15))  # an axis has room for no more
 RUN = {
-    "model": is_text, "dataset": is_text, "scored_on": is_text, "seed": is_count, "device": is_text,
-    "threads": is_count, "jobs": is_count, "parameters": is_count, "train_images": is_count, "test_images": is_count,
-    "test_accuracy": or_none(is_fraction), "per_class_accuracy": or_none(is_list(or_none(is_fraction), CLASSES)),
-    "train_seconds": MEASURED, "throughput": MEASURED, "accuracy_per_parameter": MEASURED,
-    "accuracy_per_second": MEASURED, "inference_nj": MEASURED, "passed": lambda value: isinstance(value, bool),
-    "diverged_at": or_none(is_count), "config": is_mapping(),
-    "confusion": or_none(is_list(is_list(is_count, CLASSES), CLASSES)), "confused": or_none(is_list(is_mistake)),
-    "curve": is_list(has(images=is_count, accuracy=is_fraction)), "versions": is_mapping(is_text),
+    **dict.fromkeys(("model", "dataset", "scored_on", "device"), is_text),
+    **dict.fromkeys(("seed", "threads", "parameters", "train_images", "test_images"), is_count),
+    **dict.fromkeys(("train_seconds", "macs", "latency_ms", "peak_memory_mb"), MEASURED),
+    "test_accuracy": or_none(is_fraction),
+    "per_class_accuracy": or_none(is_list(or_none(is_fraction), CLASSES)),
+    "passed": lambda value: isinstance(value, bool),
+    "diverged_at": or_none(is_count),
+    "config": is_mapping(),
+    "confusion": or_none(is_list(is_list(is_count, CLASSES), CLASSES)),
+    "confused": or_none(is_list(is_mistake)),
+    "curve": is_list(has(images=is_count, accuracy=is_fraction)),
+    "versions": is_mapping(is_text),
     "note": or_none(is_text),
-}  # fmt: skip
+}
+LIMITS = has(parameters=lambda value: is_number(value, 1), accuracy=is_fraction)
 COMPARISON = {
-    "command": is_text, "limits": has(parameters=lambda v: is_number(v, 1), accuracy=is_fraction),
-    "table": is_table, "columns": is_mapping(is_text), "models": is_mapping(has(idea=is_text, source=is_text)),
+    "limits": LIMITS,
+    "models": is_mapping(has(idea=is_text)),
     "failures": is_mapping(is_text),
-}  # fmt: skip
-SWEEP = {
-    "command": is_text, "model": is_text, "keys": lambda value: is_list(is_text)(value) and len(value) > 0,
-    "summary": lambda value: is_list(is_mapping(is_text))(value) and len(value) > 0,
-}  # fmt: skip
+}
+EXPERIMENT = {
+    **dict.fromkeys(("experiment", "question", "command"), is_text),
+    "note": or_none(is_text),
+    "table": is_table,
+}
+PLOTTED = {  # what the plots of two experiments need beside it
+    "sweep": {"keys": lambda value: is_list(is_text)(value) and len(value) > 0},
+    "frontier": {"limits": LIMITS},
+}
 
 
 def check(document: Any, rules: dict[str, Callable[[Any], bool]], what: str) -> None:
@@ -141,63 +151,58 @@ def read_json(path: Path) -> Any:
         raise ReportError(f"{path} is not JSON: {error}", MACHINE_ERROR) from error
 
 
-def read_comparison(path: Path) -> Comparison:
-    """comparison.json, as ``--model all`` leaves it."""
-    document = read_json(path)
-    check(document, {k: v for k, v in COMPARISON.items() if k != "table"}, str(path))
-    runs = checked_runs(document, str(path))
-    if runs:  # without any there is no table
+def read_comparisons(documents: dict[Path, Any]) -> Comparison | None:
+    """What ``--model all`` left, on one dataset or more; None if there is none."""
+    runs: list[Run] = []
+    merged: dict[str, dict[str, Any]] = {"limits": {}, "models": {}, "failures": {}}
+    for path, document in documents.items():
         check(document, COMPARISON, str(path))
-    return Comparison(
-        runs, table=document["table"] if runs else (), **{k: document[k] for k in COMPARISON if k != "table"}
-    )
+        runs += checked_runs(document, str(path))
+        for key, value in merged.items():
+            value.update(document[key])
+    return Comparison(runs, **merged) if documents else None
 
 
-def read_sweep(path: Path) -> Sweep:
-    """sweep.json, as ``--sweep`` leaves it."""
-    document = read_json(path)
-    check(document, SWEEP, str(path))
-    runs, keys, summary = checked_runs(document, str(path)), document["keys"], document["summary"]
-    if not runs:
+def read_experiment(path: Path, document: Any) -> Experiment:
+    """What a script of experiments/ left."""
+    check(document, EXPERIMENT, str(path))
+    needed = PLOTTED.get(document["experiment"], {})
+    check(document, needed, str(path))
+    runs = checked_runs(document, str(path)) if needed else []
+    if needed and not runs:
         raise ReportError(f"{path} holds no run", MACHINE_ERROR)
     for i, run in enumerate(runs, 1):
-        if missing := [key for key in keys if not isinstance(run["config"].get(key), (int, float, str))]:
+        if missing := [k for k in document.get("keys", ()) if not isinstance(run["config"].get(k), (int, float, str))]:
             raise ReportError(f"{path}, run {i}: its config has no {missing[0]!r}", MACHINE_ERROR)
-    table = [list(summary[0]), *(list(row.values()) for row in summary)]
-    if any(list(row) != table[0] for row in summary):
-        raise ReportError(f"{path}: the rows of its summary differ in what they show", MACHINE_ERROR)
-    return Sweep(document["model"], keys, runs, table, document["command"])
+    about = {key: document[key] for key in ("question", "command", "note", "table", *needed)}
+    return Experiment(path.stem, document["experiment"], runs=runs, **about)
 
 
-def read_models(paths: Iterable[Path]) -> Comparison | None:
-    """The files of single models side by side; None if there are none."""
-    runs: list[Run] = []
-    for path in paths:
-        document = read_json(path)
-        several = isinstance(document, dict) and "runs" in document
-        runs += checked_runs(document if several else {"runs": [document]}, str(path))
-    return Comparison(runs) if runs else None
-
-
-def read_folder(folder: Path) -> tuple[Comparison | None, Sweep | None]:
-    """The comparison and the sweep in a results folder; where there is neither, the files of single models.
+def read_folder(folder: Path) -> tuple[Comparison | None, list[Experiment]]:
+    """The comparison and the experiments in a results folder; where there is neither, the files of single models.
 
     Raises ReportError: 2 for a folder that is none, 4 for files that cannot be used and for a folder without any.
     """
     if not folder.is_dir():
         raise ReportError(f"{folder} is {'not a folder' if folder.exists() else 'not there'}", USAGE)
     try:
-        names = {path.name: path for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")}
+        paths = [path for path in sorted(folder.glob("*.json")) if not path.name.startswith(".")]
     except OSError as error:
         raise ReportError(f"cannot read {folder}: {error.strerror or error}", MACHINE_ERROR) from error
-    compared, swept = names.pop("comparison.json", None), names.pop("sweep.json", None)
-    sweep = read_sweep(swept) if swept else None
-    comparison = read_comparison(compared) if compared else None
-    if not compared and not swept:
-        comparison = read_models(names.values())
-    if not sweep and not (comparison and comparison.runs):
+    documents = {path: read_json(path) for path in paths}
+    compared = {path: document for path, document in documents.items() if path.stem.partition("-")[0] == "comparison"}
+    found = {path: d for path, d in documents.items() if isinstance(d, dict) and "experiment" in d}
+    comparison = read_comparisons(compared)
+    experiments = [read_experiment(path, document) for path, document in found.items()]
+    if not compared and not found:
+        runs: list[Run] = []
+        for path, document in documents.items():
+            several = isinstance(document, dict) and "runs" in document
+            runs += checked_runs(document if several else {"runs": [document]}, str(path))
+        comparison = Comparison(runs) if runs else None
+    if not experiments and not (comparison and comparison.runs):
         raise ReportError(f"{folder} holds no results to draw: run the script with --model all first", MACHINE_ERROR)
-    return comparison, sweep
+    return comparison, experiments
 
 
 def write_files(contents: dict[Path, bytes | None]) -> None:

@@ -1,10 +1,10 @@
-"""The part of report.html that tells of each model: its idea and source, figures, learning curve and confusions."""
+"""The part of report.html that tells of each model: its idea, figures, learning curve and confusions."""
 
 from __future__ import annotations
 
 import html
 import math
-from collections.abc import Sequence
+from collections.abc import Callable
 
 from report.results import CLASSES, Comparison, Group
 
@@ -71,13 +71,30 @@ def matrix(group: Group) -> str:
     )
 
 
-def figures(group: Group, table: Sequence[Sequence[str]]) -> list[tuple[str, str]]:
-    """A model's row of the table under its headers; without a table the two figures that the limits are of."""
-    for row in table[1:]:
-        if row[0] == group.label:
-            return list(zip(table[0][1:], row[1:], strict=True))
-    accuracy = [] if group.mean is None else [("accuracy", f"{math.floor(10_000 * group.mean + 1e-9) / 100:.2f} %")]
-    return [("parameters", f"{group.first['parameters']:,}"), *accuracy]
+def hundredths(fraction: float | None) -> str:
+    """Per cent, never rounded up; blank where it was not measured."""
+    return "" if fraction is None else f"{math.floor(10_000 * fraction + 1e-9) / 100:.2f}"
+
+
+def shown(value: float | None, digits: int, unit: float = 1) -> str:
+    return "" if value is None else f"{value / unit:,.{digits}f}"
+
+
+COLUMNS: dict[str, Callable[[Group], str]] = {  # of the table of models, beside their names
+    "params": lambda group: f"{group.first['parameters']:,}",
+    "acc. %": lambda group: hundredths(group.mean),
+    "min %": lambda group: hundredths(min(group.accuracies, default=None)),
+    "train s": lambda group: shown(group.median("train_seconds"), 1),
+    "kMAC": lambda group: shown(group.median("macs"), 0, 1000),
+    "ms": lambda group: shown(group.median("latency_ms"), 2),
+    "MB": lambda group: shown(group.median("peak_memory_mb"), 0),
+    "passed": lambda group: f"{sum(run['passed'] for run in group.runs)}/{len(group.runs)}",
+}
+
+
+def figures(group: Group) -> dict[str, str]:
+    """A model's row of the table under its headers."""
+    return {header: show(group) for header, show in COLUMNS.items()}
 
 
 def articles(comparison: Comparison) -> str:
@@ -87,15 +104,13 @@ def articles(comparison: Comparison) -> str:
     worst = min(1.0, max((1 - point["accuracy"] for point in curves), default=1) * 1.1) or 1.0
     parts = []
     for number, group in enumerate(comparison.groups, 1):
-        about = comparison.models.get(group.first["model"], {"idea": "", "source": ""})
-        listed = "".join(
-            f"<div><dt>{text(k)}</dt><dd>{text(v)}</dd></div>" for k, v in figures(group, comparison.table) if v
-        )
-        shown = curve(group, most, max(worst, 0.02)) if group.first["curve"] else ""
-        shown += matrix(group) if group.confusion else ""
+        about = comparison.models.get(group.first["model"], {"idea": ""})
+        listed = "".join(f"<div><dt>{k}</dt><dd>{text(v)}</dd></div>" for k, v in figures(group).items() if v)
+        drawings = curve(group, most, max(worst, 0.02)) if group.first["curve"] else ""
+        drawings += matrix(group) if group.confusion else ""
         parts.append(
             f'<article id="model-{number}">\n<h3>{text(group.label)}</h3>\n<p>{text(about["idea"])}</p>\n'
-            f'<p class="small">{text(about["source"])}</p>\n<dl>{listed}</dl>\n'
-            f'<div class="pair">{shown}</div>\n</article>'
+            f"<dl>{listed}</dl>\n"
+            f'<div class="pair">{drawings}</div>\n</article>'
         )
     return '<h2>The models</h2>\n<div class="models">\n' + "\n".join(parts) + "\n</div>"

@@ -159,8 +159,8 @@ def command(script: Path, *options: Any) -> dict[str, Any]:
     """
     words = [str(option) for option in options]
     print("$", shlex.join(["python", script.name, *words]))
-    process = subprocess.Popen([sys.executable, str(script), *words, "--json"], stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, encoding="utf-8", errors="replace")  # fmt: skip
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "encoding": "utf-8"}
+    process = subprocess.Popen([sys.executable, str(script), *words, "--json"], errors="replace", **streams)
     line, document = "", None
     with process:
         for line in process.stdout:

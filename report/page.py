@@ -5,24 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from report.models import anchor, articles, text
-from report.results import Comparison, Group, Run, Sweep, scored_on
+from report.models import COLUMNS, anchor, articles, figures, text
+from report.results import Comparison, Experiment, Run, scored_on
 
 STYLE, SCRIPT = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
 
-# What a column of the table holds, by the field of a run that it shows; and whether the most or the least is best.
-MEANINGS = {
-    "parameters": "parameters, frozen ones too, a shared one once",
-    "test_accuracy": "fraction of all test images classified rightly, rounded down; with several seeds mean ± standard "
-    "deviation",
-    "train_seconds": "training time with shuffling and augmentation, without loading and scoring; with several "
-    "seeds the median",
-    "macs": "thousands of multiply-accumulates of one inference",
-    "latency_ms": "median time of one image on one thread, in milliseconds",
-    "inference_nj": "arithmetic of one inference at 45 nm (Horowitz, 2014), in nanojoules: an estimate, without memory "
-    "traffic",
+MEANINGS = {  # of the columns of the table, by the field of a run that they show: header, what it is
+    "parameters": ("params", "parameters, frozen ones too, a shared one once"),
+    "test_accuracy": ("acc. %", "fraction of all test images classified correctly, rounded down, mean over the seeds"),
+    "train_seconds": ("train s", "training time with augmentation, without loading and scoring, median"),
+    "macs": ("kMAC", "thousands of multiply-accumulates of one inference"),
+    "latency_ms": ("ms", "median time of one image on one thread, in milliseconds"),
+    "peak_memory_mb": ("MB", "most memory of the training process at once, PyTorch and data included"),
 }
-BEST = {name: max if name == "test_accuracy" else min for name in MEANINGS}
 CAPTIONS = {
     "accuracy_vs_parameters": (
         "Accuracy over parameters",
@@ -45,10 +40,6 @@ CAPTIONS = {
         "What each model confuses",
         "Mistakes over all seeds: rows are true classes, columns predictions, each matrix has its own scale.",
     ),
-    "efficiency": (
-        "Efficiency",
-        "Medians over the seeds. The energy is an estimate from the number of operations, without memory traffic.",
-    ),
 }
 POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:"
 
@@ -63,14 +54,13 @@ def best_cells(comparison: Comparison) -> set[tuple[str, str]]:
     """(model, header) of the best of each column, among the models that keep every limit, or among all if none does."""
     groups = [group for group in comparison.groups if group.passed] or comparison.groups
     found = set()
-    for name, header in comparison.columns.items():
-        measured: list[tuple[float, Group]] = []
-        for group in groups if name in BEST else ():
-            value = group.mean if name == "test_accuracy" else group.median(name)
-            measured += [] if value is None else [(value, group)]
-        if len({value for value, _ in measured}) > 1:
-            best = BEST[name](value for value, _ in measured)
-            found |= {(group.label, header) for value, group in measured if value == best}
+    for name, (header, _) in MEANINGS.items():
+        accuracy = name == "test_accuracy"
+        costs = [(group.label, group.mean if accuracy else group.median(name)) for group in groups]
+        values = [value for _, value in costs if value is not None]
+        if len(set(values)) > 1:
+            best = (max if accuracy else min)(values)
+            found |= {(label, header) for label, value in costs if value == best}
     return found
 
 
@@ -110,16 +100,13 @@ def values(runs: Sequence[Run], name: str) -> str:
 
 
 def method(runs: Sequence[Run]) -> str:
-    """How the runs were made, as far as they agree; a sentence each."""
-    seeds, jobs = len({run["seed"] for run in runs}), max(run["jobs"] for run in runs)
-    sentences = [
+    """How the runs were made, in a sentence."""
+    seeds = len({run["seed"] for run in runs})
+    return (
         f"Each run is one augmented epoch over the {values(runs, 'train_images')} training images of "
         f"{values(runs, 'dataset')}, with {seeds} seed{'s' * (seeds > 1)}, scored on the "
         f"{', '.join(dict.fromkeys(map(scored_on, runs)))}, each looked at once."
-    ]
-    if jobs > 1:
-        sentences.append(f"Up to {jobs} runs went on at the same time: seconds are not those of a quiet machine.")
-    return " ".join(sentences)
+    )
 
 
 def label(name: str, comparison: Comparison) -> str:
@@ -132,10 +119,12 @@ def label(name: str, comparison: Comparison) -> str:
     return f"{CAPTIONS[name][0]}. Models that keep every limit: {held}. Models that break one: {broken}."
 
 
-def sweep_label(sweep: Sweep) -> str:
-    """What the plot of a sweep shows, in words."""
-    best = ", ".join(sweep.table[1][: len(sweep.keys)])
-    return f"Accuracy of {sweep.model} over {' and '.join(sweep.keys)}; the best mean is at {best}"
+def experiment_label(experiment: Experiment) -> str:
+    """What the plot of an experiment shows, in words."""
+    if experiment.kind != "sweep":
+        return f"Accuracy over parameters: {', '.join(row[0] for row in experiment.table[1:])}"
+    best = ", ".join(experiment.table[1][: len(experiment.keys)])
+    return f"Accuracy of {experiment.runs[0]['model']} over {' and '.join(experiment.keys)}; the best mean is at {best}"
 
 
 def verdict(comparison: Comparison) -> list[str]:
@@ -154,44 +143,46 @@ def verdict(comparison: Comparison) -> list[str]:
 def comparison_part(comparison: Comparison, plots: dict[str, str]) -> list[str]:
     """What the page says of the models side by side; ``plots`` are <svg> elements by the names of CAPTIONS."""
     parts = verdict(comparison)
-    if comparison.table:
-        among = "those that keep every limit" if any(group.passed for group in comparison.groups) else "all"
-        caption = f"Those that pass first, then by size. Underlined: the best of a column among {among}"
-        parts.append(html_table(comparison.table, caption, comparison))
-        explained = [(header, MEANINGS[name]) for name, header in comparison.columns.items() if name in MEANINGS]
-        words = "; ".join(f"<strong>{text(header)}</strong>: {text(meaning)}" for header, meaning in explained)
-        parts.append(f'<p class="small">{words}.</p>' * bool(explained))
+    among = "those that keep every limit" if any(group.passed for group in comparison.groups) else "all"
+    caption = f"Those that pass first, then by size. Underlined: the best of a column among {among}"
+    rows = [["model", *COLUMNS], *([group.label, *figures(group).values()] for group in comparison.groups)]
+    parts.append(html_table(rows, caption, comparison))
+    words = "; ".join(f"<strong>{header}</strong>: {meaning}" for header, meaning in MEANINGS.values())
+    parts.append(f'<p class="small">{words}.</p>')
     for model, reason in comparison.failures.items():
         parts.append(f"<p><strong>{text(model)}</strong> could not be run: {text(reason)}</p>")
     parts += [picture(*CAPTIONS[name], plots[name]) for name in CAPTIONS if name in plots]
     return [*parts, articles(comparison)]
 
 
-def sweep_part(sweep: Sweep, svg: str) -> list[str]:
-    """What the page says of a sweep."""
-    title = f"Sweep: {sweep.model} over {', '.join(sweep.keys)}"
-    shown = picture(title, f"Mean accuracy on the {scored_on(sweep.runs[0])}.", svg)
-    return [shown, f"<p>{text(method(sweep.runs))}</p>", html_table(sweep.table, "Points of the grid, best first")]
+def experiment_part(experiment: Experiment, svg: str | None) -> list[str]:
+    """What the page says of an experiment: its question, its plot if it has one, and its table."""
+    keys = f": {', '.join(experiment.keys)}" if experiment.keys else ""
+    title = f"{experiment.name.capitalize()}{keys}"
+    parts = [picture(title, experiment.question, svg)] if svg else [f"<h2>{text(title)}</h2>"]
+    if experiment.note:
+        parts.append(f'<p class="note">Note: {text(experiment.note)}.</p>')
+    return [*parts, html_table(experiment.table, experiment.question)]
 
 
-def made(part: Comparison | Sweep) -> str:
-    """The command, the machine and the versions behind a comparison or a sweep."""
-    versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in part.runs)
-    rows = {
-        "Command": part.command and f"<code>{text(part.command)}</code>",
-        "Device": text(values(part.runs, "device")),
-        "Threads": text(f"{values(part.runs, 'threads')} in each run, {values(part.runs, 'jobs')} at the same time"),
-        "Versions": "<br>".join(map(text, versions)),
-    }
+def made(runs: Sequence[Run], command: str = "") -> str:
+    """The command, the machine and the versions behind runs or an experiment."""
+    rows = {"Command": command and f"<code>{text(command)}</code>"}
+    if runs:
+        versions = dict.fromkeys(", ".join(f"{k} {v}" for k, v in run["versions"].items()) for run in runs)
+        rows |= {"Device": text(values(runs, "device")), "Threads": f"{text(values(runs, 'threads'))} in each run"}
+        rows["Versions"] = "<br>".join(map(text, versions))
     return '<dl class="made">' + "".join(f"<dt>{k}</dt><dd>{v}</dd>" for k, v in rows.items() if v) + "</dl>"
 
 
-def page(comparison: Comparison | None, sweep: Sweep | None, plots: dict[str, str]) -> str:
-    """The whole page, from results and their plots: <svg> elements by the names of CAPTIONS, and ``sweep``."""
+def page(comparison: Comparison | None, experiments: Sequence[Experiment], plots: dict[str, str]) -> str:
+    """The whole page; ``plots`` are <svg> elements by the names of CAPTIONS and of experiments."""
     parts = comparison_part(comparison, plots) if comparison and comparison.runs else []
-    if sweep:
-        parts += sweep_part(sweep, plots["sweep"])
-    parts += ["<h2>How it was made</h2>", *(made(part) for part in (comparison, sweep) if part and part.runs)]
+    for experiment in experiments:
+        parts += experiment_part(experiment, plots.get(experiment.name))
+    parts += ["<h2>How it was made</h2>"]
+    parts += [made(comparison.runs)] if comparison and comparison.runs else []
+    parts += [made(experiment.runs, experiment.command) for experiment in experiments]
     body = "\n".join(parts)
     return f"""<!DOCTYPE html>
 <html lang="en">

@@ -65,16 +65,19 @@ def accuracy_over(comparison: Comparison, name: str) -> Figure | None:
         for x, group in points:
             mean, best, worst = error(group.mean), error(max(group.accuracies)), error(min(group.accuracies))
             colour, mark = (PASSED, "o") if group.passed else (FAILED, "X")
-            axes.errorbar(x, mean, [[max(0, mean - best)], [max(0, worst - mean)]], fmt=mark, color=colour,
-                markersize=7, capsize=3, linewidth=1)  # fmt: skip
+            bars, looks = (
+                [[max(0, mean - best)], [max(0, worst - mean)]],
+                {"markersize": 7, "capsize": 3, "linewidth": 1},
+            )
+            axes.errorbar(x, mean, bars, fmt=mark, color=colour, **looks)
         shown = [(x, group.mean, group.label) for x, group in points]
         steps = frontier([(x, accuracy) for x, accuracy, _ in shown])
-        axes.plot([x for x, _ in steps], [error(a) for _, a in steps], drawstyle="steps-post", color=MUTED,
-            linewidth=1, linestyle=":")  # fmt: skip
+        looks = {"drawstyle": "steps-post", "linewidth": 1, "linestyle": ":"}
+        axes.plot([x for x, _ in steps], [error(a) for _, a in steps], color=MUTED, **looks)
         if name == "parameters" and all((r["dataset"], r["scored_on"]) == ("mnist", "test") for r in comparison.runs):
             shown += PUBLISHED
-            axes.plot([x for x, *_ in PUBLISHED], [error(a) for _, a, _ in PUBLISHED], "D", markersize=6,
-                markerfacecolor="none", color=MUTED)  # fmt: skip
+            looks = {"markersize": 6, "markerfacecolor": "none", "color": MUTED}
+            axes.plot([x for x, *_ in PUBLISHED], [error(a) for _, a, _ in PUBLISHED], "D", **looks)
         axes.set_xscale("log")
         axes.margins(x=0.15)
         accuracy_axis(
@@ -85,8 +88,10 @@ def accuracy_over(comparison: Comparison, name: str) -> Figure | None:
         plain_log_axis(axes.xaxis)
         axes.set_xlabel({"parameters": "parameters", "train_seconds": "training seconds"}[name])
         axes.set_ylabel("test accuracy")
-        axes.set_title("circle: every run keeps every limit; cross: one is broken; dotted: the frontier, more accurate "
-            "than all that costs less", fontsize=8, loc="left", color=MUTED)  # fmt: skip
+        legend = (
+            "circle: every run keeps every limit; cross: one is broken; dotted: more accurate than all that costs less"
+        )
+        axes.set_title(legend, fontsize=8, loc="left", color=MUTED)
         place_labels(axes, [(x, error(accuracy), label) for x, accuracy, label in shown])
         return fig
 
@@ -129,8 +134,10 @@ def learning_curves(comparison: Comparison) -> Figure | None:
         for axes, group in zip(all_axes, groups, strict=True):
             for each, colour in ((best, MUTED), (group, PASSED if group.passed else FAILED)):
                 curve = each.first["curve"]
-                axes.plot([point["images"] for point in curve], [error(point["accuracy"]) for point in curve],
-                    color=colour, linewidth=1 if each is best else 1.6)  # fmt: skip
+                errors = [error(point["accuracy"]) for point in curve]
+                axes.plot(
+                    [point["images"] for point in curve], errors, color=colour, linewidth=1 if each is best else 1.6
+                )
             axes.grid(alpha=0.25)
         all_axes[0].set_xlim(0)
         all_axes[0].xaxis.set_major_locator(MaxNLocator(3))
@@ -235,39 +242,6 @@ def confusions(comparison: Comparison) -> Figure | None:
         return fig
 
 
-PANELS = [
-    ("accuracy_per_parameter", "accuracy points per 1,000 parameters", 1e5),
-    ("accuracy_per_second", "accuracy points per training second", 100),
-    ("throughput", "images per second, batch 1,000", 1),
-    ("inference_nj", "arithmetic of one inference, nJ (estimate)", 1),
-]
-
-
-def efficiency(comparison: Comparison) -> Figure | None:
-    """What accuracy costs, as bars; a figure that was not measured has none."""
-    groups = comparison.groups
-    figures = {name: [group.median(name) for group in groups] for name, *_ in PANELS}
-    if len(groups) < 2 or not all(any(values) for values in figures.values()):
-        return None
-    with drawing():
-        fig, grid = figure(9.5, min(1.4 + 0.4 * len(groups), 60), 2, 2, sharey=True)
-        for axes, (name, title, factor) in zip(grid.flat, PANELS, strict=True):
-            bars = [(row, value * factor) for row, value in enumerate(figures[name]) if value]
-            colours = [PASSED if groups[row].passed else FAILED for row, _ in bars]
-            axes.barh([row for row, _ in bars], [value for _, value in bars], color=colours)
-            for row, value in bars:
-                text = f" {value:,.3g}" if value < 1000 else f" {value:,.0f}"
-                axes.text(value, row, text, va="center", fontsize=7, in_layout=False)
-            axes.set_xscale("log")
-            axes.set_xlim(min(value for _, value in bars) / 3, max(value for _, value in bars) * 6)
-            plain_log_axis(axes.xaxis)
-            axes.set_title(title, fontsize=8)
-        for axes in grid[:, 0]:
-            axes.set_yticks(range(len(groups)), [group.label for group in groups], fontsize=8)
-        grid[0, 0].invert_yaxis()
-        return fig
-
-
 DRAWN: dict[str, Callable[[Comparison], Figure | None]] = {
     "accuracy_vs_parameters": lambda comparison: accuracy_over(comparison, "parameters"),
     "accuracy_vs_time": lambda comparison: accuracy_over(comparison, "train_seconds"),
@@ -275,5 +249,4 @@ DRAWN: dict[str, Callable[[Comparison], Figure | None]] = {
     "per_class_accuracy": per_class_accuracy,
     "confusion": confusion,
     "confusions": confusions,
-    "efficiency": efficiency,
 }

@@ -1,8 +1,7 @@
-"""What runs left, as plots and page take it: groups of runs, a comparison, a sweep. Not measured is None."""
+"""What runs left, as plots and page take it: groups of runs, a comparison, experiments. Not measured is None."""
 
 from __future__ import annotations
 
-import base64
 import statistics
 import zlib
 from collections.abc import Sequence
@@ -62,11 +61,8 @@ class Comparison:
 
     runs: Sequence[Run]
     limits: dict[str, float] | None = None  # parameters, accuracy
-    table: Sequence[Sequence[str]] = ()  # header and a row per model, as the terminal showed them
-    columns: dict[str, str] = field(default_factory=dict)  # field of a run -> its header in the table
-    models: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> idea, source
+    models: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> idea
     failures: dict[str, str] = field(default_factory=dict)  # name -> why it could not run
-    command: str | None = None
 
     @property
     def groups(self) -> list[Group]:
@@ -90,14 +86,18 @@ class Comparison:
 
 
 @dataclass(frozen=True)
-class Sweep:
-    """One model over a grid of settings."""
+class Experiment:
+    """What a script of experiments/ found."""
 
-    model: str
-    keys: Sequence[str]  # the settings that were varied
-    runs: Sequence[Run]
-    table: Sequence[Sequence[str]]  # header and a row per point, best first, as the terminal showed them
-    command: str | None = None
+    name: str  # of its file
+    kind: str  # sweep, frontier, energy, ...
+    question: str
+    command: str
+    note: str | None
+    table: Sequence[Sequence[str]]  # header and rows, as the terminal showed them
+    keys: Sequence[str] = ()  # the settings that a sweep varied
+    runs: Sequence[Run] = ()
+    limits: dict[str, float] | None = None
 
     @property
     def points(self) -> dict[tuple[Any, ...], Group]:
@@ -109,10 +109,9 @@ class Sweep:
 
 
 def pixels(mistake: dict[str, Any]) -> bytes:
-    """The 28 x 28 bytes of a mistake's image, from base64 of zlib. Raises ValueError for anything else."""
-    unpacker = zlib.decompressobj()
+    """The 28 x 28 bytes of a mistake's image, from zlib in hex digits. Raises ValueError for anything else."""
     try:
-        content = unpacker.decompress(base64.b64decode(mistake["pixels"], validate=True), SIDE * SIDE + 1)
+        content = zlib.decompressobj().decompress(bytes.fromhex(mistake["pixels"]), SIDE * SIDE + 1)
     except (zlib.error, ValueError, TypeError, KeyError) as error:
         raise ValueError("not a picture") from error
     if len(content) != SIDE * SIDE:

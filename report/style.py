@@ -33,8 +33,8 @@ class Picture(Figure):
 @contextlib.contextmanager
 def drawing() -> Iterator[None]:
     """Matplotlib's own defaults and these looks, whatever a user's matplotlibrc says; afterwards all is as it was."""
-    colours = {"text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": MUTED, "xtick.color": INK,
-        "ytick.color": INK, "grid.color": MUTED}  # fmt: skip
+    colours = {f"{part}.color": INK for part in ("text", "xtick", "ytick")}
+    colours |= {"axes.labelcolor": INK, "axes.edgecolor": MUTED, "grid.color": MUTED}
     looks = {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True}
     plain = {"text.parse_math": False}  # a name may hold dollar signs
     with matplotlib.style.context(["default", {**colours, **looks, **plain, "image.interpolation": "none"}]):
@@ -98,8 +98,8 @@ def accuracy_axis(axes: Any, accuracies: Sequence[float], fewer: bool = False) -
     axes.set_ylim(bottom, top)
     axes.set_yscale("log")
     rough = [0.9, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001]
-    coarse = [0.9, 0.7, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01, 0.007, 0.005, 0.003, 0.002,
-        0.001, 0.0005, 0.0001]  # fmt: skip
+    coarse = [0.9, 0.7, 0.5, 0.3, 0.2, 0.15, 0.1, 0.07, 0.05, 0.03, 0.02, 0.015, 0.01]
+    coarse += [0.007, 0.005, 0.003, 0.002, 0.001, 0.0005, 0.0001]
     fine = [half * 10.0**power / 2 for power in range(-4, 0) for half in range(2, 20)]
     choices = (rough, coarse, fine) if fewer else (coarse, fine)
     ticks = next((t for t in choices if sum(top <= tick <= bottom for tick in t) >= 3), fine)

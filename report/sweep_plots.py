@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from report.results import Group, Sweep, scored_on
+from report.results import Experiment, Group, scored_on
 from report.style import FAILED, INK, ON_DARK, ON_LIGHT, PASSED, accuracy_axis, drawing, error, figure
 
 
@@ -13,20 +13,21 @@ def unmeasured(group: Group) -> str:
     return "diverged" if any(run["diverged_at"] is not None for run in group.runs) else "not measured"
 
 
-def title(results: Sweep) -> str:
+def title(results: Experiment) -> str:
     """What was swept, and what the accuracies are of."""
     seeds = max(len(group.runs) for group in results.points.values())
     mean = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
-    return f"{results.model}, trained on {results.runs[0]['dataset']}: {mean}, on the {scored_on(results.runs[0])}"
+    first = results.runs[0]
+    return f"{first['model']}, trained on {first['dataset']}: {mean}, on the {scored_on(first)}"
 
 
-def sweep(results: Sweep) -> Figure:
+def sweep(results: Experiment) -> Figure:
     """Mean accuracy over a grid: a curve for one numeric setting, else a heat map."""
     numeric = all(isinstance(value, (int, float)) for values in results.points for value in values)
     return sweep_curve(results) if len(results.keys) == 1 and numeric else sweep_heat_map(results)
 
 
-def sweep_curve(results: Sweep) -> Figure:
+def sweep_curve(results: Experiment) -> Figure:
     """Accuracy over one setting, with the range over seeds; where nothing was measured, the reason stands instead."""
     points = sorted((values[0], group) for values, group in results.points.items())
     scored = [(x, group) for x, group in points if group.accuracies]
@@ -44,11 +45,11 @@ def sweep_curve(results: Sweep) -> Figure:
         axes.minorticks_off()
         for x, group in points:
             if group.accuracies:
-                axes.annotate(f"{100 * group.mean:.2f}", (x, error(group.mean)), xytext=(6, -12), fontsize=8,
-                    textcoords="offset points")  # fmt: skip
+                text, place = f"{100 * group.mean:.2f}", {"xytext": (6, -12), "textcoords": "offset points"}
+                axes.annotate(text, (x, error(group.mean)), fontsize=8, **place)
             else:
-                axes.text(x, 0.02, unmeasured(group), transform=axes.get_xaxis_transform(), ha="center", fontsize=8,
-                    color=FAILED)  # fmt: skip
+                place = {"transform": axes.get_xaxis_transform(), "ha": "center"}
+                axes.text(x, 0.02, unmeasured(group), fontsize=8, color=FAILED, **place)
         axes.margins(x=0.1)
         axes.set_xlabel(results.keys[0])
         axes.set_ylabel("accuracy")
@@ -56,7 +57,7 @@ def sweep_curve(results: Sweep) -> Figure:
         return fig
 
 
-def sweep_heat_map(results: Sweep) -> Figure:
+def sweep_heat_map(results: Experiment) -> Figure:
     """The first setting down, the others across."""
     rows = list(dict.fromkeys(values[0] for values in results.points))
     columns = list(dict.fromkeys(values[1:] for values in results.points))

@@ -1,12 +1,10 @@
-"""How the accuracy of checkpoints falls when the test images are disturbed: a Markdown table on stdout.
+"""How does the accuracy fall when the test images are disturbed? The disturbances of DISTURBANCES, on checkpoints.
 
-python -m export.robustness results/efficient.pth results/mlp.pth
+python -m experiments.robustness results/efficient.pth results/mlp.pth
 
 Checkpoints of one model (several seeds) share a column: the mean of their accuracies in per cent. Every model sees the
 same disturbed images. None of this is used in training or to choose a model.
 """
-
-from __future__ import annotations
 
 import argparse
 import math
@@ -20,9 +18,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import mnist_efficient_model as challenge
-from export.checkpoint import load_passing, scoring_data, verify
-from mnist_efficient_model import MACHINE_ERROR, OK, ChallengeError, Dataset
+from experiments import common
+from mnist_efficient_model import USAGE, ChallengeError
 
+QUESTION = "How does the accuracy fall when the test images are disturbed?"
 STRAIGHT = ((0, 1), (0, -1), (1, 0), (-1, 0))
 DIAGONAL = ((1, 1), (1, -1), (-1, 1), (-1, -1))
 
@@ -83,67 +82,48 @@ DISTURBANCES: dict[str, Callable[[Tensor], list[Tensor]]] = {
     **{f"salt, {x:.0%} of pixels": partial(salted, fraction=x) for x in (0.02, 0.05)},
 }
 
-
 # --- The table --------------------------------------------------------------------------------------------------------
 
 
-def accuracies(model: nn.Module, variants: dict[str, list[Tensor]], labels: Tensor) -> list[float]:
+def accuracies(model: nn.Module, variants: Sequence[list[Tensor]], labels: Tensor) -> list[float]:
     """The accuracy under each disturbance, the mean of its variants, as fractions."""
 
     def accuracy(images: Tensor) -> float:
         return (challenge.predict(model, images).argmax(1) == labels).float().mean().item()
 
-    return [statistics.mean(map(accuracy, several)) for several in variants.values()]
+    return [statistics.mean(map(accuracy, several)) for several in variants]
 
 
-def format_table(columns: dict[str, list[list[float]]]) -> str:
-    """Markdown: a line per disturbance, a column per model, which is the mean of its checkpoints."""
-    heads = [f"{name} (n={len(several)})" for name, several in columns.items()]
-    lines = [f"| test images | {' | '.join(heads)} |", "|---|" + "---:|" * len(heads)]
-    for row, name in enumerate(DISTURBANCES):
-        cells = [f"{100 * statistics.mean(one[row] for one in several):.1f}" for several in columns.values()]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
-
-
-def load(path: str, data_dir: str | None, model_file: str | None) -> tuple[str, nn.Module, Dataset]:
-    """A checkpoint's model, its name, and the data that it is scored on; raises ChallengeError."""
-    model, result = load_passing(path, model_file)
-    data = scoring_data(result, data_dir, download=True)
-    verify(path, model, result, data)
-    return result["model"], model, data
-
-
-def parse_arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = challenge.Parser(prog="python -m export.robustness", description=__doc__.split("\n")[0])
+def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = common.new_parser("robustness", QUESTION, data=False)
     parser.add_argument("checkpoints", nargs="+", metavar="CHECKPOINT", help="what mnist_efficient_model.py saved")
     parser.add_argument("--model-file", metavar="FILE.py[:NAME]", help="where a model is not the script's: trust it")
     parser.add_argument("--data-dir", metavar="DIR", help="where the data is (default: $MNIST_DATA_DIR, else data/)")
     return parser.parse_args(argv)
 
 
-def command(argv: Sequence[str]) -> int:
-    """Do what the command line asks; returns the exit status. Raises ChallengeError."""
-    arguments = parse_arguments(argv)
-    loaded = [load(path, arguments.data_dir, arguments.model_file) for path in arguments.checkpoints]
-    (name, split, scored_on), *others = dict.fromkeys((d.name, d.test, d.scored_on) for _, _, d in loaded)
-    if any((other[0], other[2]) != (name, scored_on) for other in others):
-        raise ChallengeError("the checkpoints are of different data: give those of one dataset", MACHINE_ERROR)
-    variants = {name: disturb(split.images) for name, disturb in DISTURBANCES.items()}
-    columns: dict[str, list[list[float]]] = {}
-    for model_name, model, _ in loaded:
-        columns.setdefault(model_name, []).append(accuracies(model, variants, split.labels))
-    print(format_table(columns))
-    return OK
+def answer(arguments: argparse.Namespace) -> None:
+    loaded = [challenge.load_checkpoint(path, arguments.model_file) for path in arguments.checkpoints]
+    scored = {(str(c["result"].get("dataset")), str(c["result"].get("scored_on"))) for _, c in loaded}
+    if len(scored) > 1:
+        raise ChallengeError("the checkpoints are of different data: give those of one dataset", USAGE)
+    ((dataset, scored_on),) = scored
+    test_on = scored_on.removesuffix(" test") if scored_on.endswith(" test") else ""
+    data = challenge.load_dataset(dataset, arguments.data_dir or "", test_on=test_on)
+    variants = [disturb(data.test.images) for disturb in DISTURBANCES.values()]
+    columns: dict[str, list[list[float]]] = {}  # model -> the accuracies of each checkpoint
+    for model, checkpoint in loaded:
+        with challenge.model_errors(checkpoint["model"]):
+            columns.setdefault(checkpoint["model"], []).append(accuracies(model, variants, data.test.labels))
+    rows = [["test images", *(f"{name} (n={len(several)})" for name, several in columns.items())]]
+    for i, name in enumerate(DISTURBANCES):
+        means = [statistics.mean(one[i] for one in several) for several in columns.values()]
+        rows.append([name, *(common.fixed(100 * mean, 1) for mean in means)])
+    common.save(arguments, rows, data)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status instead of raising."""
-    try:
-        return command(sys.argv[1:] if argv is None else argv)
-    except ChallengeError as error:
-        challenge.tell(f"export.robustness: error: {error}")
-        return error.status
+    return common.main(parse_arguments, answer, argv)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,263 @@
+"""experiments/: each answers its question on small data, leaves JSON that report/ draws, and refuses bad values."""
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import types
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import easy_digits
+
+import mnist_efficient_model as challenge
+from experiments import energy, frontier, robustness, sweep
+from report import __main__ as report
+
+ROOT = Path(challenge.__file__).parent
+NAMES = ("sweep", "frontier", "energy", "robustness", "latency")
+
+
+@pytest.fixture
+def experiment(fashion_dir, tmp_path, capsys):
+    """Run an experiment in this process on the small data; returns (status, stdout, stderr)."""
+    threads = torch.get_num_threads()
+
+    def run(name: str, *arguments: object) -> tuple[int, str, str]:
+        words = [*map(str, arguments), "--results-dir", str(tmp_path / "results")]
+        if name != "latency":
+            words += ["--data-dir", str(fashion_dir)]
+        if name in ("sweep", "frontier", "energy"):
+            words += ["--dataset", "fashion"]
+        try:
+            status = importlib.import_module(f"experiments.{name}").main(words)
+        except SystemExit as stop:  # argparse ends usage errors this way
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    yield run
+    torch.set_num_threads(threads)
+
+
+def found(tmp_path: Path, name: str) -> dict:
+    """The JSON that an experiment left, after a check that the terminal's table is its table and report draws it."""
+    document = json.loads((tmp_path / "results" / f"{name}.json").read_text())
+    assert report.main([str(tmp_path / "results")]) == 0
+    page = (tmp_path / "results" / "report.html").read_text(encoding="utf-8")
+    assert document["question"] in page and all(row[0] in page for row in document["table"])
+    return document
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_says_what_it_does(name, capsys):
+    with pytest.raises(SystemExit) as stop:
+        importlib.import_module(f"experiments.{name}").parse_arguments(["--help"])
+    out = capsys.readouterr().out
+    assert stop.value.code == 0 and f"python -m experiments.{name}" in out and "?" in out
+
+
+class TestSweep:
+    def test_ranks_the_grid_on_the_hold_out_best_first_and_its_picture_is_drawn(self, experiment, tmp_path):
+        words = ("lr=0.000001,0.02", "optimizer=adamw,sgd", "--model", "mlp_small", "--holdout", 500)
+        status, out, err = experiment("sweep", *words, "--seeds", 1, "--jobs", 2)
+        assert (status, err) == (0, "") and "[4/4] lr=" in out and "| lr " in out
+        document = found(tmp_path, "sweep-fashion")
+        assert document["table"][0][:3] == ["lr", "optimizer", "mean %"] and len(document["table"]) == 5
+        assert document["table"][1][:2] == ["0.02", "adamw"] and document["keys"] == ["lr", "optimizer"]
+        assert {(run["scored_on"], run["test_images"], run["threads"]) for run in document["runs"]} == {
+            ("holdout", 500, 1)
+        }
+        assert document["command"].startswith(
+            "python -m experiments.sweep lr=0.000001,0.02 optimizer=adamw,sgd --model"
+        )
+        assert {path.name for path in (tmp_path / "results").iterdir()} == {
+            "sweep-fashion.json",
+            "sweep-fashion.png",
+            "report.html",
+        }
+
+    @pytest.mark.parametrize(
+        "grid, words",
+        [
+            (["lr=0.01", "lr=0.02"], "lr is given twice"),
+            (["label_smoothing=0,0.1,3"], "label_smoothing '3.0': it must be a number from 0 to 1"),
+            (["lr=nan"], "lr 'nan'"),
+            (["lr=0.1,fast"], "must be numbers"),
+            (["batch_size=8.5"], "must be numbers"),
+            (["optimizer=adam"], "choose from adamw"),
+            (["colour=red"], "colour=red: expected KEY=V1,V2"),
+            (["RANGES=1"], "expected KEY=V1,V2"),
+            (["lr="], "expected KEY=V1,V2"),
+            (["batch_size=8,4000", "--holdout", "500"], "batch_size 4,000: there are only 1,500 images"),
+            (["lr=0.1", "--model", "eficient"], "did you mean efficient"),
+            (["lr=0.1", "--seeds", "0"], "'0' is not a whole number from 1 on"),
+        ],
+    )
+    def test_refuses_bad_values_in_one_line_before_anything_runs(self, experiment, tmp_path, grid, words):
+        status, out, err = experiment("sweep", *grid)
+        assert (status, out) == (2, "") and words in err and err.count("\n") == 1
+        assert not list(tmp_path.glob("results/*"))
+
+    def test_a_rate_does_not_outlive_its_optimizer(self):
+        assert sweep.recipe("accurate", optimizer="sgd").lr is None
+
+    @pytest.mark.skipif(os.name == "nt", reason="no signals here")
+    def test_ctrl_c_keeps_what_is_finished(self, fashion_dir, tmp_path):
+        options = ["--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results"]
+        command = [sys.executable, "-m", "experiments.sweep", "lr=0.01,0.02", "--seeds", "500", "--holdout", "500"]
+        process = subprocess.Popen(
+            [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for line in process.stdout:
+            if line.startswith("[2/"):
+                break
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=30)
+        assert process.returncode == 130 and err.count("\n") == 1 and "interrupted" in err
+        runs = json.loads((tmp_path / "results" / "sweep-fashion.json").read_text())["runs"]
+        assert 2 <= len(runs) < 100 and "| lr " in out
+
+
+class TestFrontier:
+    def test_trains_nine_networks_with_the_recipes_of_their_records(self, experiment, tmp_path):
+        status, out, _ = experiment("frontier", "--seeds", 1, "--jobs", 2)
+        assert status == 0 and "[9/9]" in out
+        document = found(tmp_path, "frontier-fashion")
+        counts = {name: int(parameters.replace(",", "")) for name, parameters, *_ in document["table"][1:]}
+        assert list(counts) == list(frontier.NETWORKS) and list(counts.values()) == sorted(counts.values())
+        assert counts["tiny_8"] == 258 and counts["accurate_24_30"] == 23_086
+        assert {run["config"]["optimizer"] for run in document["runs"][4:]} == {"muon"}
+        assert (tmp_path / "results" / "frontier-fashion.png").stat().st_size > 10_000
+
+
+class TestEnergy:
+    def test_gives_nanojoules_of_inference_and_leaves_joules_blank_where_no_meter_is(self, experiment, tmp_path):
+        status, _, err = experiment("energy", "mlp_small", "fast")
+        assert (status, err) == (0, "")
+        head, mlp, fast = found(tmp_path, "energy-fashion")["table"]
+        assert head[6:] == ["nJ (estimate)", "spikes"] and mlp[0] == "mlp_small" and fast[0] == "fast"
+        assert int(mlp[6]) == round(challenge.count_macs(challenge.build_model("mlp_small"), IMAGES[:1]) * 4.6e-3)
+        assert mlp[7] == "" and (mlp[3] != "" or not energy.importlib.util.find_spec("codecarbon"))
+
+    def test_joules_are_the_processors_and_called_measured_only_where_a_power_meter_is_read(self, monkeypatch):
+        class Tracker:
+            final_emissions_data = types.SimpleNamespace(cpu_energy=1e-6, gpu_energy=2e-6, ram_energy=5e-6)
+            _hardware = [types.SimpleNamespace(_mode="intel_rapl")]  # noqa: RUF012
+
+            def __init__(self, **_: object) -> None: ...
+            def start(self) -> None: ...
+            def stop(self) -> None: ...
+
+        monkeypatch.setitem(sys.modules, "codecarbon", types.SimpleNamespace(OfflineEmissionsTracker=Tracker))
+        monkeypatch.setattr(energy.importlib.util, "find_spec", lambda name: True)
+        for mode, method in (("intel_rapl", "measured"), ("constant", "estimate")):
+            Tracker._hardware = [types.SimpleNamespace(_mode=mode)]
+            with energy.EnergyMeter() as meter:
+                pass
+            assert meter.joules == pytest.approx(3e-6 * 3.6e6) and meter.method == method
+
+    def test_a_layer_fed_spikes_pays_for_those_that_arrive(self):
+        pytest.importorskip("snntorch")
+        torch.manual_seed(0)
+        model = challenge.build_model("csnn")
+        nanojoules, spikes = energy.inference_nj(model, IMAGES)
+        dense = challenge.count_macs(model, IMAGES[:1]) * energy.MAC_NJ
+        assert 0 < spikes < 1 and 0 < nanojoules < dense
+
+    def test_an_unknown_model_ends_before_any_training(self, experiment):
+        status, out, err = experiment("energy", "efficient", "eficient")
+        assert (status, out) == (2, "") and "did you mean efficient" in err
+
+
+IMAGES = torch.randn(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+
+
+class TestLatency:
+    def test_gives_percentiles_and_throughput_of_every_model_named(self, experiment, tmp_path):
+        status, _, err = experiment("latency", "fast", "efficient", "--repeats", 20)
+        assert (status, err) == (0, "")
+        _, *rows = found(tmp_path, "latency")["table"]
+        assert [row[:2] for row in rows] == [["fast", "7,242"], ["efficient", "8,706"]]
+        for row in rows:
+            median, late, throughput = (float(cell.replace(",", "")) for cell in row[2:])
+            assert 0 < median <= late and throughput > 1000 / median
+
+
+def digits(n: int = 40) -> torch.Tensor:
+    """Images with a dark border of six pixels, so that nothing is lost where they move."""
+    images = torch.from_numpy(easy_digits(n, 0)[0])
+    framed = torch.zeros_like(images)
+    framed[:, 6:22, 6:22] = images[:, 6:22, 6:22]
+    return framed
+
+
+def ink(images: torch.Tensor) -> float:
+    return images.double().sum().item()
+
+
+class TestDisturbances:
+    @pytest.mark.parametrize("pixels", (1, 4))
+    def test_a_shift_moves_whole_pixels_in_four_directions(self, pixels):
+        moves = [(0, pixels), (0, -pixels), (pixels, 0), (-pixels, 0)]
+        for found, by in zip(robustness.shifted(digits(), pixels), moves, strict=True):
+            torch.testing.assert_close(found, digits().float().roll(by, (1, 2)), atol=0.05, rtol=0)
+
+    def test_a_quarter_turn_to_the_left_and_right_is_that_of_rot90(self):
+        left, right = robustness.rotated(digits(), 90)
+        expected = [digits().float().rot90(k, (1, 2)) for k in (1, -1)]
+        found = sorted((left, right), key=lambda x: (x - expected[0]).abs().sum().item())
+        for one, other in zip(found, expected, strict=True):
+            torch.testing.assert_close(one, other, atol=0.05, rtol=0)
+
+    def test_a_scale_changes_the_area_of_the_ink_by_its_square(self):
+        block = torch.zeros(1, 28, 28, dtype=torch.uint8)
+        block[:, 4:24, 4:24] = 255
+        for factor in (0.7, 1.1):
+            assert ink(robustness.scaled(block, factor)[0]) / ink(block) == pytest.approx(factor**2, rel=0.04)
+
+    def test_lines_get_a_pixel_thicker_and_thinner(self):
+        line = torch.zeros(1, 28, 28, dtype=torch.uint8)
+        line[:, :, 12:16] = 255
+        middle = line.new_zeros(()).float() + 255
+        assert ink(robustness.thickened(line)[0][:, 14]) == pytest.approx(5 * middle.item(), rel=0.1)
+        assert ink(robustness.thickened(line, thinner=True)[0][:, 14]) == pytest.approx(3 * middle.item(), rel=0.1)
+
+    def test_noise_has_its_size_and_is_the_same_for_every_model(self):
+        grey = torch.full((50, 28, 28), 128, dtype=torch.uint8)
+        (once,), (again,) = robustness.noisy(grey, 0.1), robustness.noisy(grey, 0.1)
+        assert torch.equal(once, again)
+        assert (once - 128).std().item() == pytest.approx(25.5, rel=0.02)
+        assert (robustness.salted(grey, 0.05)[0] == 255).float().mean().item() == pytest.approx(0.05, abs=0.005)
+
+    @pytest.mark.parametrize("name", robustness.DISTURBANCES)
+    def test_every_one_gives_images_of_the_same_shape_and_range(self, name):
+        for variant in robustness.DISTURBANCES[name](digits()):
+            assert variant.shape == (40, 28, 28) and variant.min() >= 0 and variant.max() <= 255.01
+
+
+class TestRobustness:
+    def saved(self, name: str, seed: int, data: challenge.Dataset, folder: Path) -> tuple[Path, float]:
+        result, model = challenge.run(name, data, challenge.recipe(name, batch_size=50), seed)
+        challenge.save_checkpoint(folder / f"{name}{seed}.pth", model, result)
+        return folder / f"{name}{seed}.pth", 100 * result.test_accuracy
+
+    def test_the_seeds_of_a_model_share_a_column_which_is_their_mean(self, experiment, fashion_dir, tmp_path):
+        data = challenge.load_dataset("fashion", fashion_dir)
+        wanted = (("mlp_small", 0), ("mlp_small", 1), ("efficient", 0))
+        paths, accuracies = zip(*(self.saved(name, seed, data, tmp_path) for name, seed in wanted), strict=True)
+        status, out, err = experiment("robustness", *paths)
+        assert (status, err) == (0, "") and "| test images" in out
+        head, first, *rows = found(tmp_path, "robustness-fashion")["table"]
+        assert head == ["test images", "mlp_small (n=2)", "efficient (n=1)"]
+        assert first == ["none", f"{(accuracies[0] + accuracies[1]) / 2:.1f}", f"{accuracies[2]:.1f}"]
+        assert len(rows) == len(robustness.DISTURBANCES) - 1
+
+    def test_a_file_that_is_no_checkpoint_ends_in_one_line(self, experiment, tmp_path):
+        (tmp_path / "it.pth").write_bytes(b"no")
+        status, out, err = experiment("robustness", tmp_path / "it.pth")
+        assert status in (3, 4) and out == "" and err.count("\n") == 1 and "it.pth" in err
