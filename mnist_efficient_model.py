@@ -1226,7 +1226,7 @@ def find_model(model: Model) -> ModelSpec:
 
 def choose_builder(module: Any, path: Path, wanted: str) -> Callable[[], nn.Module]:
     """NAME, else ``build_model``, else the only nn.Module class of the file that maps (2, 1, 28, 28) to (2, 10)."""
-    if callable(build := vars(module).get(wanted or "build_model")):
+    if callable(build := vars(module).get(wanted or "build_model")) and not isinstance(build, nn.Module):
         return build
     kinds = [v for v in vars(module).values() if isinstance(v, type) and issubclass(v, nn.Module)]
     kinds, fitting = [kind for kind in kinds if kind.__module__ == module.__name__], []

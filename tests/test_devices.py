@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import time
-
 import pytest
 import torch
 from conftest import easy_digits
@@ -80,46 +76,21 @@ def test_batches_are_drawn_without_waiting():
     assert waits.count == 0
 
 
-def test_the_first_accelerator_that_is_there_is_taken_and_else_the_cpu(monkeypatch):
-    class Device:
-        def __init__(self, there: bool) -> None:
-            self.is_available = lambda: there
-
-    for there, taken in (({"cuda", "mps"}, "cuda"), ({"xpu", "mps"}, "xpu"), ({"mps"}, "mps"), (set(), "cpu")):
-        devices = {name: Device(name in there) for name in ("cuda", "xpu", "mps")}
-        monkeypatch.setattr(challenge, "DEVICES", {**devices, "cpu": None})
-        assert challenge.pick_device("auto").type == taken
+@pytest.mark.parametrize("there", [None, "cuda", "mps"])
+def test_an_accelerator_that_is_there_is_taken_and_else_the_cpu(monkeypatch, there):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: there is not None)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(there))
+    assert challenge.pick_device("auto").type == (there or "cpu") and challenge.pick_device("cpu").type == "cpu"
+    with pytest.raises(challenge.ChallengeError, match="not available here"):
+        challenge.pick_device("xpu")
 
 
-@pytest.mark.parametrize("others, threads", [(0.0, 4), (0.4, 4), (0.6, 3), (1.2, 3), (2.0, 2), (3.7, 1), (9.0, 1)])
-def test_a_run_takes_the_threads_that_are_free(monkeypatch, others, threads):
+@pytest.mark.parametrize("running, cores", [(1, 4), (2, 3), (4, 1), (9, 1)])
+def test_the_cores_that_others_keep_busy_are_not_idle(monkeypatch, tmp_path, running, cores):
     monkeypatch.setattr(challenge.os, "sched_getaffinity", lambda _: {0, 1, 2, 3}, raising=False)
-    monkeypatch.setattr(challenge, "usable_cores", lambda: 4)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    assert challenge.choose_threads(others) == threads
-
-
-def test_a_quota_and_the_users_own_number_bound_the_threads(monkeypatch):
-    monkeypatch.setattr(challenge.os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
-    monkeypatch.setattr(challenge, "usable_cores", lambda: 3)
-    assert challenge.choose_threads(0.0) <= 3
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    assert challenge.choose_threads(0.0) == 2
-
-
-def test_the_load_of_others_does_not_count_ones_own(monkeypatch):
-    readings = iter([(100.0, 50.0, 7.0), (102.0, 54.0, 8.0)])  # in 2 s: 4 s of work on our cores, 1 s of it our own
-    monkeypatch.setattr(challenge.Load, "read", lambda _: next(readings))
-    assert challenge.Load().others() == pytest.approx(1.5)
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc/stat")
-def test_a_busy_process_on_our_cores_is_seen():
-    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
-    try:
-        load = challenge.Load()
-        time.sleep(1)
-        assert load.others() > 0.3
-    finally:
-        busy.kill()
-        busy.wait()
+    monkeypatch.setattr(challenge.os, "cpu_count", lambda: 4)
+    (tmp_path / "loadavg").write_text(f"0.10 0.20 0.30 {running}/200 4711\n")
+    monkeypatch.setattr(challenge, "Path", lambda path: tmp_path / path.rpartition("/")[2])
+    assert challenge.usable_cores(idle=True) == cores and challenge.usable_cores() == 4
+    (tmp_path / "cpu.max").write_text("200000 100000\n")  # a container's quota
+    assert challenge.usable_cores() == 2 and challenge.usable_cores(idle=True) == min(2, cores)
