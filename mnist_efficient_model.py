@@ -919,10 +919,7 @@ def rnn_small() -> nn.Module:
 
 
 class Spiking(nn.Module):
-    """Leaky integrate-and-fire neurons that see a constant current for some time steps: -> (N, 10) logits.
-
-    ``synapses[0]`` makes it once, the others pass on spikes, whose derivative is an arctangent's (Fang et al., 2021).
-    """
+    """Leaky integrate-and-fire neurons that see a constant current for some time steps: -> (N, 10) logits."""
 
     def __init__(self, *synapses: nn.Module, steps: int, beta: float) -> None:
         super().__init__()
@@ -939,7 +936,7 @@ class Spiking(nn.Module):
         for _ in range(self.steps):
             signal = current
             for neurons, synapse in zip(self.neurons, later, strict=True):
-                spikes, _ = neurons(signal)
+                spikes, _ = neurons(signal)  # 0 or 1, the derivative an arctangent's (Fang et al., 2021)
                 signal = synapse(spikes)
             outputs.append(signal)
         for neurons in self.neurons:
@@ -1129,6 +1126,8 @@ def load_dataset(name: str = "auto", data_dir: str | Path = "", holdout: int = 0
         try:
             on_disk(name, data_dir) or download(name, data_dir)
         except ChallengeError as error:
+            if not STROKES.exists():
+                raise
             name = "strokes"
             print(f"{error}. NOT MNIST: taking strokes, digits that a program draws", file=sys.stderr, flush=True)
     train = read_split(name, "train", data_dir)

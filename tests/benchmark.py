@@ -11,8 +11,6 @@ Seconds; accuracies are fractions of the test images. A ratio's median is that o
 quiet machine: a round measures what it compares one right after the other, every second round in reverse order.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import statistics
@@ -68,10 +66,9 @@ def example(dataset: str) -> None:
     import torch.nn.functional as F
     from torch import nn, optim
 
-    model = nn.Sequential(
-        nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25),
-        nn.Flatten(), nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10), nn.LogSoftmax(1),
-    )  # fmt: skip
+    convolutions = [nn.Conv2d(1, 32, 3), nn.ReLU(), nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.25)]
+    head = [nn.Linear(9216, 128), nn.ReLU(), nn.Dropout(0.5), nn.Linear(128, 10), nn.LogSoftmax(1)]
+    model = nn.Sequential(*convolutions, nn.Flatten(), *head)
     train_and_test(model, optim.Adadelta(model.parameters(), lr=1.0), F.nll_loss, *datasets(dataset), batch=64)
 
 
@@ -85,25 +82,19 @@ def tutorial(dataset: str) -> None:
     sets = datasets(dataset, *warps)
     from mnist_efficient_model import conv_block
 
-    model = nn.Sequential(
-        *conv_block(1, 8), *conv_block(8, 16), *conv_block(16, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        nn.Linear(32, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 10),
-    )  # fmt: skip
+    convolutions = [*conv_block(1, 8), *conv_block(8, 16), *conv_block(16, 32), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    model = nn.Sequential(*convolutions, nn.Linear(32, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 10))
     train_and_test(model, optim.Adam(model.parameters(), lr=1e-3), F.cross_entropy, *sets, batch=128)
 
 
 def in_turn(dataset: str, seeds: int) -> None:
     """The runs of --seeds one after the other in one process, with as many threads as PyTorch takes by itself."""
     sys.path.insert(0, str(ROOT))
-    import torch
-
     import mnist_efficient_model as challenge
 
-    data, config = challenge.load_dataset(dataset), challenge.recipe("efficient")
+    data = challenge.load_dataset(dataset)
     for seed in range(seeds):
-        task = challenge.Task("efficient", config, seed)
-        run, _ = challenge.train_task(task, data, torch.device("cpu"), show=False)
-        print(challenge.one_line(run), file=sys.stderr)
+        print(challenge.run("efficient", data, seed=seed)[0].one_line(), file=sys.stderr)
 
 
 # --- Timing -----------------------------------------------------------------------------------------------------------
@@ -184,8 +175,8 @@ def jobs(given: argparse.Namespace, reverse: bool) -> Row:
     return {"jobs 2": ours["whole"], "in turn": theirs["whole"], "ratio": ours["whole"] / theirs["whole"]}
 
 
-ROUND = {"startup": startup, "pair": against, "together": together, "example": against, "tutorial": against,
-         "jobs": jobs}  # fmt: skip
+ROUND = {"startup": startup, "together": together, "jobs": jobs}
+ROUND |= dict.fromkeys(("pair", "example", "tutorial"), against)
 RECIPES = {"example": example, "tutorial": tutorial, "in_turn": in_turn}
 
 

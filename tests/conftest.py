@@ -1,13 +1,13 @@
-"""What the tests share: small IDX files of digits that a network learns at once, in torchvision's layout."""
-
-from __future__ import annotations
+"""What the tests share: small IDX files of digits that a network learns at once, and the script run on them."""
 
 import struct
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -34,9 +34,14 @@ def easy_digits(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return images.astype(np.uint8), labels.astype(np.uint8)
 
 
-def write_small_fashion(data_dir: Path) -> None:
-    """A small FashionMNIST (2,000 training and 500 test images), whose sums are not pinned as MNIST's are."""
-    for seed, (split, n) in enumerate((("train", 2000), ("t10k", 500))):
+def easy_split(n: int, seed: int = 0) -> challenge.Split:
+    images, labels = easy_digits(n, seed)
+    return challenge.Split(torch.from_numpy(images), torch.from_numpy(labels).long())
+
+
+def write_small_fashion(data_dir: Path, sizes: tuple[int, int] = (2000, 500)) -> None:
+    """A small FashionMNIST (training and test images), whose sums are not pinned as MNIST's are."""
+    for seed, (split, n) in enumerate(zip(("train", "t10k"), sizes, strict=True)):
         images, labels = easy_digits(n, seed)
         write_idx(data_dir / "FashionMNIST" / "raw" / f"{split}-images-idx3-ubyte", images)
         write_idx(data_dir / "FashionMNIST" / "raw" / f"{split}-labels-idx1-ubyte", labels)
@@ -51,13 +56,44 @@ def fashion_dir(tmp_path: Path) -> Path:
 @pytest.fixture
 def command(capsys: pytest.CaptureFixture[str]):
     """Run the script's command line in this process; returns (status, stdout, stderr)."""
+    threads = torch.get_num_threads()
 
     def run(*arguments: object) -> tuple[int, str, str]:
         try:
             status = challenge.main([str(argument) for argument in arguments])
-        except SystemExit as stop:  # argparse ends --help and --version this way
+        except SystemExit as stop:  # argparse ends --help, --version and usage errors this way
             status = stop.code or 0
         out, err = capsys.readouterr()
         return status, out, err
 
-    return run
+    yield run
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def places(fashion_dir: Path, tmp_path: Path) -> list[str]:
+    """The arguments that lead a command to the small FashionMNIST, and its results to tmp_path/results."""
+    return ["--dataset", "fashion", "--data-dir", str(fashion_dir), "--results-dir", str(tmp_path / "results")]
+
+
+@pytest.fixture
+def on_fashion(command, places):
+    """Run the command line there, in this process; returns (status, stdout, stderr)."""
+    return lambda *arguments: command(*places, "--batch-size", 16, *arguments)
+
+
+@pytest.fixture
+def start(places: list[str]):
+    """Start the script there as a process of its own, which ends with the test."""
+    started = []
+
+    def start(*more: object, **named) -> subprocess.Popen:
+        command = [sys.executable, "-u", challenge.__file__, *places, *map(str, more)]
+        named = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **named}
+        started.append(subprocess.Popen(command, **named))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()

@@ -5,8 +5,6 @@
 Shapes are lists of strokes, strokes lists of points (x, y), y downwards, in a box of height 1.
 """
 
-from __future__ import annotations
-
 import math
 import shutil
 import sys
@@ -28,10 +26,10 @@ class Placement(NamedTuple):
 
 
 PLACEMENTS = [
-    Placement(0.9), Placement(0.7), Placement(0.5), Placement(0.3), Placement(0.2), Placement(0.12),
-    Placement(0.35, 0.25, 0.25), Placement(0.25, 0.8, 0.2), Placement(0.15, 0.8, 0.8),
-    Placement(0.6, turn=-12), Placement(0.6, turn=12),
-]  # fmt: skip
+    *map(Placement, (0.9, 0.7, 0.5, 0.3, 0.2, 0.12)),
+    *(Placement(0.35, 0.25, 0.25), Placement(0.25, 0.8, 0.2), Placement(0.15, 0.8, 0.8)),
+    *(Placement(0.6, turn=turn) for turn in (-12, 12)),
+]
 
 
 def arc(x: float, y: float, wide: float, high: float, start: float, end: float) -> list[Point]:
@@ -53,8 +51,9 @@ SHAPES: dict[str, dict[str, Shape]] = {  # digit -> style -> strokes
     },
     "2": {
         "round": [[*arc(0.5, 0.27, 0.3, 0.27, -170, 35), (0.2, 1), (0.84, 1)]],
-        "looped": [[*arc(0.48, 0.26, 0.28, 0.26, -160, 50), *arc(0.3, 0.87, 0.13, 0.1, 60, 300), (0.55, 0.95),
-            (0.88, 0.9)]],
+        "looped": [
+            [*arc(0.48, 0.26, 0.28, 0.26, -160, 50), *arc(0.3, 0.87, 0.13, 0.1, 60, 300), (0.55, 0.95), (0.88, 0.9)]
+        ],
         "angular": [[(0.18, 0.14), (0.5, 0), (0.78, 0.16), (0.72, 0.42), (0.16, 0.98), (0.84, 0.96)]],
     },
     "3": {
@@ -83,8 +82,13 @@ SHAPES: dict[str, dict[str, Shape]] = {  # digit -> style -> strokes
         "hooked": [[(0.14, 0.2), (0.18, 0.02), (0.8, 0.02), (0.56, 0.4), (0.46, 1)]],
     },
     "8": {
-        "one stroke": [arc(0.5, 0.25, 0.26, 0.25, -60, -270) + arc(0.5, 0.75, 0.32, 0.25, -90, 270)
-            + arc(0.5, 0.25, 0.26, 0.25, 90, -50)],
+        "one stroke": [
+            [
+                *arc(0.5, 0.25, 0.26, 0.25, -60, -270),
+                *arc(0.5, 0.75, 0.32, 0.25, -90, 270),
+                *arc(0.5, 0.25, 0.26, 0.25, 90, -50),
+            ]
+        ],
         "two rings": [arc(0.5, 0.24, 0.25, 0.24, -90, 270), arc(0.5, 0.74, 0.31, 0.26, -90, 270)],
         "narrow": [arc(0.5, 0.25, 0.13, 0.25, -90, 270), arc(0.5, 0.75, 0.15, 0.25, -90, 270)],
     },
@@ -93,7 +97,7 @@ SHAPES: dict[str, dict[str, Shape]] = {  # digit -> style -> strokes
         "curved": [[*arc(0.48, 0.28, 0.28, 0.28, 0, -355), (0.74, 0.6), *arc(0.44, 0.7, 0.28, 0.3, 20, 120)]],
         "small bowl": [[*arc(0.5, 0.19, 0.2, 0.19, -10, -370), (0.52, 1)]],
     },
-}  # fmt: skip
+}
 
 
 def place(shape: Shape, placement: Placement) -> Shape:

@@ -1,7 +1,5 @@
 """A copy of the script alone in an empty folder, with no package but torch and numpy, does all that it promises."""
 
-from __future__ import annotations
-
 import csv
 import json
 import os
@@ -11,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import easy_digits, write_idx
 
 import mnist_efficient_model as challenge
+from conftest import write_small_fashion
 
-ABSENT = ("tqdm", "matplotlib", "snntorch", "torchvision", "report", "export", "grading", "data", "codecarbon")
+ABSENT = ("tqdm", "matplotlib", "snntorch", "torchvision", "report", "export", "grading", "experiments", "data")
 HIDE = f"""import importlib.machinery
 find = importlib.machinery.PathFinder.find_spec.__func__
 
@@ -28,12 +26,10 @@ importlib.machinery.PathFinder.find_spec = classmethod(find_spec)
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder but for the script, and data of 400 digits in FashionMNIST's place."""
+    """An empty folder but for the script, and data of 1,000 digits in FashionMNIST's place."""
     folder = tmp_path_factory.mktemp("alone")
     shutil.copy(challenge.__file__, folder)
-    for part, n in (("train", 400), ("t10k", 100)):
-        for kind, array in zip(("images-idx3", "labels-idx1"), easy_digits(n, n), strict=True):
-            write_idx(folder / "data" / "FashionMNIST" / "raw" / f"{part}-{kind}-ubyte", array)
+    write_small_fashion(folder / "data", sizes=(1000, 200))
     return folder
 
 
@@ -59,9 +55,9 @@ def test_one_model_is_trained_judged_and_saved_and_its_checkpoint_comes_back(run
     done = run(*FASHION, "--json")
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
-    assert result["passed"] and result["checkpoint"] == "results/efficient.pth"
+    assert result["passed"] and result["checkpoint"] == "results/efficient-fashion.pth"
     code = (
-        "import mnist_efficient_model as m; model, saved = m.load_checkpoint('results/efficient.pth')\n"
+        "import mnist_efficient_model as m; model, saved = m.load_checkpoint('results/efficient-fashion.pth')\n"
         "print(m.evaluate(model, m.load_dataset('fashion').test).accuracy == saved['result']['test_accuracy'])"
     )
     again = run(program=("-c", code))
@@ -75,18 +71,9 @@ def test_several_seeds_and_a_holdout(run):
     assert all(each["test_images"] == 50 and each["threads"] == 1 for each in document["runs"])
 
 
-def test_a_sweep_writes_its_table_and_says_that_no_plot_is_drawn(run, folder):
-    done = run(*FASHION, "--sweep", "lr=0.001,0.04", "--holdout", 50)
-    assert done.returncode == 0, done.stderr
-    assert "0.04" in done.stdout and "not beside this script" in done.stdout
-    with (folder / "results" / "sweep.csv").open() as file:
-        assert {row["lr"] for row in csv.DictReader(file)} == {"0.001", "0.04"}
-    assert json.loads((folder / "results" / "sweep.json").read_text())["keys"] == ["lr"]
-
-
 def test_anybodys_file(run, folder):
-    (folder / "net.py").write_text("import torch.nn as nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
-                                   "        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n")  # fmt: skip
+    head = "import torch.nn as nn\nclass Net(nn.Sequential):\n    def __init__(self):\n"
+    (folder / "net.py").write_text(head + "        super().__init__(nn.Flatten(), nn.Linear(784, 10))\n")
     done = run("--dataset", "fashion", "--model", "net.py:Net", "--quiet")
     assert "net.py:Net, seed 0" in done.stdout and done.returncode in (0, 1), done.stderr
 
@@ -95,10 +82,10 @@ def test_all_models_are_compared_and_those_that_need_a_package_say_so(run, folde
     done = run("--dataset", "fashion", "--model", "all", "--results-dir", "comparison")
     assert done.returncode in (0, 1), done.stderr
     assert "pip install snntorch" in done.stdout and "not beside this script" in done.stdout
-    comparison = json.loads((folder / "comparison" / "comparison.json").read_text())
+    comparison = json.loads((folder / "comparison" / "comparison-fashion.json").read_text())
     assert comparison["failures"].keys() == {"snn", "csnn"}
     assert {each["model"] for each in comparison["runs"]} == challenge.MODELS.keys() - {"snn", "csnn"}
-    with (folder / "comparison" / "comparison.csv").open() as file:
+    with (folder / "comparison" / "comparison-fashion.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(challenge.MODELS)
 
 
@@ -116,7 +103,10 @@ def test_writes_to_the_current_folder_and_never_beside_itself(run, folder, tmp_p
     assert challenge.STROKES.exists() and not (folder / "data" / "strokes.py").exists()
 
 
-def test_with_neither_data_nor_a_network_says_what_to_do_in_one_line(run, tmp_path):
-    done = run("--dataset", "strokes", cwd=tmp_path)
-    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (4, "", 1)
-    assert "connect once" in done.stderr and not list(tmp_path.iterdir())
+@pytest.mark.parametrize("dataset", ["auto", "strokes"])
+def test_with_neither_data_nor_a_network_says_what_to_do_in_its_last_line(run, tmp_path, dataset):
+    done = run("--dataset", dataset, cwd=tmp_path)
+    *before, last = done.stderr.splitlines()
+    assert (done.returncode, done.stdout) == (4, "") and "connect once" in last
+    assert "pip install" in " ".join(before) if dataset == "auto" else not before
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]

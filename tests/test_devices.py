@@ -1,20 +1,13 @@
 """What can be known of accelerators without having one: nothing mixes devices, nothing waits within the loop."""
 
-from __future__ import annotations
-
 import pytest
 import torch
-from conftest import easy_digits
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mnist_efficient_model as challenge
+from conftest import easy_split
 
 WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero", "aten.equal", "aten._to_copy")
-
-
-def a_split(n: int, device: str = "cpu") -> challenge.Split:
-    images, labels = easy_digits(n, 0)
-    return challenge.Split(torch.from_numpy(images), torch.from_numpy(labels).long()).to(device)
 
 
 class Waits(TorchDispatchMode):
@@ -34,7 +27,7 @@ class Waits(TorchDispatchMode):
 @pytest.mark.parametrize("name", challenge.MODELS)
 def test_every_model_trains_where_its_data_are_and_mixes_no_devices(name):
     config = challenge.recipe(name, batch_size=8)
-    split, network = a_split(20, "meta"), challenge.build_model(name).to("meta")
+    split, network = easy_split(20).to("meta"), challenge.build_model(name).to("meta")
     optimizer = challenge.OPTIMIZERS[config.optimizer](network.parameters(), config.lr, config.weight_decay)
     delivered = 0
     for indices, inputs, labels in challenge.epoch_batches(split, config, torch.Generator()):
@@ -59,7 +52,7 @@ def test_channels_last_is_for_the_cpu_alone():
 def test_the_loop_waits_for_the_device_only_at_the_25_points_of_the_curve(optimizer):
     config = challenge.Config(batch_size=4, optimizer=optimizer)
     network = challenge.build_model("efficient")
-    batches = list(challenge.epoch_batches(a_split(400), config, torch.Generator()))
+    batches = list(challenge.epoch_batches(easy_split(400), config, torch.Generator()))
     with Waits() as waits:
         epoch = challenge.train_one_epoch(network, batches, config, 400)
     assert len(epoch.curve) == 25
@@ -68,7 +61,7 @@ def test_the_loop_waits_for_the_device_only_at_the_25_points_of_the_curve(optimi
 
 
 def test_batches_are_drawn_without_waiting():
-    split, config = a_split(400), challenge.Config(batch_size=4)
+    split, config = easy_split(400), challenge.Config(batch_size=4)
     batches = challenge.epoch_batches(split, config, torch.Generator())
     next(batches)  # what a seed draws is moved to the device at once, before the first batch
     with Waits() as waits:

@@ -1,6 +1,4 @@
-"""Imports go one way: rooms import the script, the script imports no room, and no room is in a circle."""
-
-from __future__ import annotations
+"""Imports go one way: packages import the script, the script imports none of them, and nothing goes in a circle."""
 
 import ast
 from pathlib import Path
@@ -9,7 +7,7 @@ import mnist_efficient_model as challenge
 
 ROOT = Path(challenge.__file__).parent
 SCRIPT = "mnist_efficient_model"
-ROOMS = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 
 
 def imports(path: Path) -> set[str]:
@@ -27,33 +25,33 @@ def imports(path: Path) -> set[str]:
 
 
 def modules() -> dict[str, set[str]]:
-    """Each module of the script and the rooms -> what it imports."""
-    files = [ROOT / f"{SCRIPT}.py", *(path for room in ROOMS for path in (ROOT / room).rglob("*.py"))]
+    """Each module of the script and the packages -> what it imports."""
+    files = [ROOT / f"{SCRIPT}.py", *(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))]
     return {".".join(path.relative_to(ROOT).with_suffix("").parts): imports(path) for path in files}
 
 
-def test_the_rooms_are_those_of_the_design():
-    assert {"data", "export", "report"} <= set(ROOMS)
+def test_the_packages_are_those_of_the_design():
+    assert {"data", "export", "report"} <= set(PACKAGES)
 
 
-def test_the_script_imports_no_room():
+def test_the_script_imports_no_package():
     heads = {name.partition(".")[0] for name in imports(ROOT / f"{SCRIPT}.py")}
-    assert "torch" in heads and not heads & set(ROOMS)
+    assert "torch" in heads and not heads & set(PACKAGES)
 
 
-def test_rooms_import_one_another_in_no_circle():
-    edges = {room: set() for room in ROOMS}
+def test_packages_import_one_another_in_no_circle():
+    edges = {package: set() for package in PACKAGES}
     for module, imported in modules().items():
-        room = module.partition(".")[0]
-        if room in edges:
-            edges[room] |= {name.partition(".")[0] for name in imported} & edges.keys() - {room}
-    while leaves := [room for room, needs in edges.items() if not needs & edges.keys()]:
-        for room in leaves:
-            del edges[room]
+        package = module.partition(".")[0]
+        if package in edges:
+            edges[package] |= {name.partition(".")[0] for name in imported} & edges.keys() - {package}
+    while leaves := [package for package, needs in edges.items() if not needs & edges.keys()]:
+        for package in leaves:
+            del edges[package]
     assert not edges
 
 
-def test_modules_within_a_room_import_one_another_in_no_circle():
+def test_modules_within_a_package_import_one_another_in_no_circle():
     found = modules()
     edges = {module: {other for other in found if other in imported} for module, imported in found.items()}
     while leaves := [module for module, needs in edges.items() if not needs & edges.keys() - {module}]:
@@ -69,7 +67,7 @@ def test_report_and_data_need_neither_torch_nor_the_script():
 
 
 def test_nothing_aliases_a_module():
-    for path in [ROOT / f"{SCRIPT}.py", *(p for room in ROOMS for p in (ROOT / room).rglob("*.py"))]:
+    for path in [ROOT / f"{SCRIPT}.py", *(p for package in PACKAGES for p in (ROOT / package).rglob("*.py"))]:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Assign):
                 for target in node.targets:

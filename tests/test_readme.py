@@ -1,7 +1,5 @@
 """README and docs promise nothing that the code doesn't keep: every command, link and snippet in them is tried."""
 
-from __future__ import annotations
-
 import importlib
 import json
 import re
@@ -14,6 +12,7 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
+from experiments import frontier
 from report import __main__ as report
 
 ROOT = Path(challenge.__file__).parent
@@ -21,6 +20,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 TEXTS = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in PAGES}
 README = TEXTS["README.md"]
 SCRIPT = "python mnist_efficient_model.py"
+PACKAGES = sorted(path.parent.name for path in ROOT.glob("*/__init__.py"))
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", flags=re.S | re.M)
 
 
@@ -38,12 +38,14 @@ def command_lines() -> list[tuple[str, str]]:
             lines.append(span.replace("...", SCRIPT, 1) if span.startswith("... --") else span)
         for line in lines:
             line = re.sub(r"\$\([^)]*\)|\$\{[^}]*\}|\$\w+", "1", line)  # what a shell puts in
-            if start := re.search(rf"{SCRIPT}|python -m (?:report|export|grading|data\.strokes)\b", line):
+            if start := re.search(rf"{SCRIPT}|python -m (?:{'|'.join(PACKAGES)})\b", line):
                 found.append((page, re.split(r" #|[;|']|&&", line[start.start() :])[0].strip()))
     return found
 
 
 COMMANDS = command_lines()
+SOURCES = [ROOT / "mnist_efficient_model.py", ROOT / "conftest.py"]
+SOURCES += [path for package in PACKAGES for path in (ROOT / package).glob("*.py")]
 
 
 def test_there_is_something_to_check():
@@ -54,31 +56,25 @@ def test_there_is_something_to_check():
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value)
 def test_every_command_is_one_that_its_parser_takes(page, line):
-    _, *words = shlex.split(line.replace("[:NAME]", ""))
-    if words[0] != "-m":
-        challenge.parse_grid(challenge.parse_arguments(words[1:]).sweep)
-        return
-    room, options = words[1], words[2:]
-    if options:  # else the text only names the room
-        if room in ("export", "export.robustness", "grading"):
-            module = room if "." in room else f"{room}.__main__"
-            importlib.import_module(module).parse_arguments(options)
-        else:
-            assert len(options) == 1 if room == "report" else options[0] == "--show" and len(options) == 2
+    line = line.replace(SCRIPT, "python -m mnist_efficient_model").replace("[:NAME]", "").replace("KEY=VALUE", "lr=0.1")
+    _, _, name, *options = shlex.split(line)
+    module = importlib.import_module(f"{name}.__main__" if name in PACKAGES else name)
+    if not hasattr(module, "parse_arguments"):
+        assert len(options) <= 1 if module is report else not options or options[0] == "--show"
+    elif options:  # else the text may only name it
+        module.parse_arguments(options)
 
 
 def test_every_option_in_the_text_is_known():
     known = set()
-    for path in [ROOT / "mnist_efficient_model.py", ROOT / "data" / "strokes.py", *ROOT.glob("*/__main__.py")]:
+    for path in SOURCES:
         known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', path.read_text(encoding="utf-8")))
-    known |= {f"--{name.replace('_', '-')}" for name in challenge.SETTINGS}
-    others = {  # of pip, pytest, docker and Slurm
-        "--upgrade", "--junitxml", "--rm", "--network", "--pids-limit", "--memory", "--array", "--wrap", "--parsable",
-        "--dependency", "--constraint", "--cpus-per-task", "--mem", "--time", "--output",
-    }  # fmt: skip
+    of_pip_pytest_docker = "--upgrade --junitxml --rm --network --pids-limit --memory".split()
+    of_slurm = "--array --wrap --parsable --dependency --constraint --cpus-per-task --mem --time --output".split()
     for page, text in TEXTS.items():
         named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", text))
-        assert named <= known | others, f"{page}: {named - known - others}"
+        unknown = named - known - {*of_pip_pytest_docker, *of_slurm}
+        assert not unknown, f"{page}: {unknown}"
 
 
 def test_every_setting_that_it_changes_is_a_field_of_config():
@@ -89,7 +85,7 @@ def test_every_setting_that_it_changes_is_a_field_of_config():
 def test_every_model_that_it_names_in_a_table_is_registered():
     for page in ("README.md", "docs/rivals.md", "docs/strokes.md"):
         named = re.findall(r"^\| `(\w+)`.*\d{2}\.\d{2}", TEXTS[page], flags=re.M)
-        assert named and set(named) <= {*challenge.MODELS, *challenge.FRONTIER}, page
+        assert named and set(named) <= {*challenge.MODELS, *frontier.NETWORKS}, page
     rows = re.findall(r"^\| `(\w+)` \| [\d,]+ \| [\d.]+ \| [\d.]+ \| [\d,]+ \|", TEXTS["docs/rivals.md"], flags=re.M)
     assert set(rows) == set(challenge.MODELS), "the table of all models has every one"
 
@@ -130,10 +126,10 @@ def test_a_run_leaves_what_it_says_and_the_report_draws_it(fashion_dir, tmp_path
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MNIST_DATA_DIR", str(fashion_dir))
     assert command("--dataset", "fashion", "--quiet", "--batch-size", 32)[0] == 0
-    assert {path.name for path in Path("results").iterdir()} == {"efficient.pth", "efficient.json"}
-    document = json.loads(Path("results/efficient.json").read_text())
+    assert {path.name for path in Path("results").iterdir()} == {"efficient-fashion.pth", "efficient-fashion.json"}
+    document = json.loads(Path("results/efficient-fashion.json").read_text())
     assert document["curve"] and document["confusion"]
-    checkpoint = torch.load("results/efficient.pth", weights_only=True)
+    checkpoint = torch.load("results/efficient-fashion.pth", weights_only=True)
     assert {"model", "limits", "result", "versions"} <= checkpoint.keys()
     assert report.main(["results"]) == 0 and Path("results/report.html").exists()
 
@@ -145,7 +141,8 @@ def test_every_python_snippet_runs(page, block, fashion_dir, tmp_path, monkeypat
     if "load_checkpoint" in block:
         assert command("--dataset", "fashion", "--quiet", "--batch-size", 32)[0] == 0
     names: dict = {}
-    exec(block.replace('load_dataset("mnist")', 'load_dataset("fashion")'), names)
+    small = block.replace('load_dataset("mnist")', 'load_dataset("fashion")')
+    exec(small.replace("efficient.pth", "efficient-fashion.pth"), names)
     if "RECIPE" in names:
         assert challenge.read_recipe(names["RECIPE"])
     if "build_model" in names:
