@@ -86,7 +86,7 @@ class Config:
     fade: float = 0.8  # last fraction of the epoch over which the augmentation shrinks to nothing
 
     OPTIMIZERS: ClassVar = ("adamw", "sgd", "muon")
-    RANGES: ClassVar = {"batch_size": (1, 10**6), "lr": (0, 1e38), "weight_decay": (0, 10), "rotation": (0, 180)}
+    RANGES: ClassVar = {"batch_size": (1, 10**6), "lr": (1e-12, 1e38), "weight_decay": (0, 10), "rotation": (0, 180)}
 
     def __post_init__(self) -> None:
         if self.optimizer not in self.OPTIMIZERS:
@@ -1176,9 +1176,7 @@ def import_file(path: Path) -> Any:
 
 @torch.no_grad()
 def check_model(model: nn.Module, device: torch.device = torch.device("cpu")) -> None:
-    """Raise TypeError or ValueError for what cannot be trained, saved or scored; the random state is left as it was."""
-    if not isinstance(model, nn.Module):
-        raise TypeError(f"it gives {type(model).__name__}, which is no nn.Module")
+    """Raise ValueError for what cannot be trained, saved or scored; the random state is left as it was."""
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         output = model.eval()(torch.rand(2, 1, SIDE, SIDE, device=device))
     if (shape := tuple(getattr(output, "shape", [type(output).__name__]))) != (2, CLASSES):
@@ -1215,7 +1213,7 @@ def find_model(model: Model) -> ModelSpec:
     if not (named := split_file(model)):
         near = " or ".join(difflib.get_close_matches(model, MODELS)) or "a name of --list-models"
         raise ChallengeError(f"unknown model {model!r}: did you mean {near}?", USAGE)
-    if not named[0].is_file():
+    if not os.path.isfile(named[0]):
         raise ChallengeError(f"no model file {named[0]}", USAGE)
     with model_errors(model):
         module = import_file(named[0].resolve())
@@ -1243,7 +1241,9 @@ def choose_builder(module: Any, path: Path, wanted: str) -> Callable[[], nn.Modu
 def build_model(model: Model) -> nn.Module:
     """A fresh model: (N, 1, 28, 28) normalised float32 -> (N, 10) logits. Raises ChallengeError as find_model does."""
     with model_errors(model):
-        return find_model(model).build()
+        if not isinstance(network := find_model(model).build(), nn.Module):
+            raise TypeError(f"it gives {type(network).__name__}, which is no nn.Module")
+        return network
 
 
 def pick_device(device: str | torch.device) -> torch.device:
@@ -1358,7 +1358,8 @@ def run_tasks(
                 sender.close()
             if bar is not None:
                 bar.n = len(tasks) - len(waiting) - len(running)
-                bar.set_description_str(", ".join(str(task.model) for _, task in running.values()))
+                names = ", ".join(dict.fromkeys(str(task.model) for _, task in running.values()))
+                bar.set_description_str(f"{bar.n}/{len(tasks)} runs: {names}"[:52])
             for receiver in multiprocessing.connection.wait(list(running), timeout=0.2):
                 process, task = running.pop(receiver)
                 try:
@@ -1476,14 +1477,14 @@ def train_models(
     if not arguments.quiet and sys.stderr.isatty() and importlib.util.find_spec("tqdm"):
         from tqdm import tqdm
 
-        form = "{desc}, {n_fmt}/{total_fmt} {unit} |{bar}| {elapsed}<{remaining}"
-        total, unit = (len(tasks), "runs") if several else (len(data.train.labels), "images")
-        bar = tqdm(total=total, unit=unit, desc="starting", bar_format=form, dynamic_ncols=True, leave=False)
+        form, total = "{desc} |{bar}| {elapsed}<{remaining}", len(tasks) if several else len(data.train.labels)
+        start = f"starting, 0/{total} {'runs' if several else 'images'}"
+        bar = tqdm(total=total, desc=start, bar_format=form, dynamic_ncols=True, leave=False)
 
     def on_progress(images: int, loss: float, accuracy: float) -> None:
         if bar is not None:
             bar.n = images
-            bar.set_description_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}")
+            bar.set_description_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}, {images}/{bar.total} images")
 
     def save(model: str) -> None:
         if data.scored_on != "holdout" and found[model]:
@@ -1577,7 +1578,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that cannot show a name is no reason to fail
     try:
-        arguments, stdout = parse_arguments(argv), sys.stdout
+        arguments, stdout = parse_arguments(argv), sys.stdout or io.StringIO()  # None: closed by the caller
         with contextlib.redirect_stdout(sys.stderr):  # what a model's file prints
             return command(arguments, stdout)
     except ChallengeError as error:

@@ -304,7 +304,7 @@ class TestAnybodysFile:
         [
             ("3", "must be a dictionary"),
             ("{'epochs': 5}", "'batch_size', 'lr'.*'epochs'"),
-            ("{'lr': -1}", "RECIPE: lr '-1': it must be a number from 0"),
+            ("{'lr': -1}", "RECIPE: lr '-1': it must be a number from 1e-12"),
             ("{'lr': '0.1'}", "RECIPE: lr '0.1': it must be a number"),
             ("{'label_smoothing': 2}", "from 0 to 1"),
             ("{'batch_size': 2.5}", "a whole number"),
