@@ -53,14 +53,21 @@ def test_there_is_something_to_check():
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value)
-def test_every_command_is_one_that_its_parser_takes(page, line):
+def test_every_command_is_one_that_its_parser_takes(page, line, tmp_path, monkeypatch):
     _, *words = shlex.split(line.replace("[:NAME]", ""))
     if words[0] != "-m":
         challenge.parse_grid(challenge.parse_arguments(words[1:]).sweep)
         return
     room, options = words[1], words[2:]
     if options:  # else the text only names the room
-        if room in ("export", "export.robustness", "grading"):
+        if room.startswith("grading"):
+            monkeypatch.chdir(tmp_path)
+            for folder in ("CLASS_FOLDER/alice", "SUBMISSIONS/alice", "PATH", "GRADES", "1/alice"):
+                (tmp_path / folder).mkdir(parents=True)
+            (tmp_path / "model.py").touch()
+            options = [option.removeprefix("../") for option in options]
+            importlib.import_module("grading.__main__" if room == "grading" else room).parse_arguments(options)
+        elif room in ("export", "export.robustness"):
             module = room if "." in room else f"{room}.__main__"
             importlib.import_module(module).parse_arguments(options)
         else:
@@ -69,7 +76,12 @@ def test_every_command_is_one_that_its_parser_takes(page, line):
 
 def test_every_option_in_the_text_is_known():
     known = set()
-    for path in [ROOT / "mnist_efficient_model.py", ROOT / "data" / "strokes.py", *ROOT.glob("*/__main__.py")]:
+    for path in [
+        ROOT / "mnist_efficient_model.py",
+        ROOT / "data" / "strokes.py",
+        *ROOT.glob("*/__main__.py"),
+        *ROOT.glob("grading/c*.py"),
+    ]:
         known |= set(re.findall(r'"(--[a-z][a-z0-9-]+)"', path.read_text(encoding="utf-8")))
     known |= {f"--{name.replace('_', '-')}" for name in challenge.SETTINGS}
     others = {  # of pip, pytest, docker and Slurm
