@@ -1,4 +1,4 @@
-"""What is asked of a model beside its accuracy: was it trained before, does an answer depend on the other images?"""
+"""Checks beside the accuracy: was the model trained before, does an answer depend on the other images of a batch?"""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from grading.sandbox import state
 
 BATCHES = (1000, 250, 1)  # in which test images are answered: first, a second time, and one by one
 PROBE = 1_000  # training images for the untrained model
-MOVED = 1e-3  # difference of two answers, as a fraction of the logits' size, that is more than rounding
-MOVED_SHARE = 0.002  # of images: a binarised activation may flip by rounding
-FEW_VALUES, FEW_NUMBERS, FIXED_NUMBERS = 16, 64, 500  # see brought_along
+DIFFERENT = 1e-3  # of two answers, as a fraction of the logits' size: more than rounding
+DIFFERENT_IMAGES = 0.002  # fraction: a binarised activation may flip by rounding
+FEW_VALUES, FEW_NUMBERS, FIXED_NUMBERS = 16, 64, 500  # see fixed_weights
 CORRELATED = 0.9
 
 
@@ -28,12 +28,12 @@ class Exam:
     """
 
     def __init__(self, data: challenge.Dataset) -> None:
-        self.chance = np.random.default_rng(secrets.randbits(128))
+        self.random = np.random.default_rng(secrets.randbits(128))
         self.pixels, self.labels = data.test.images.numpy(), data.test.labels.numpy()
         n, trained = len(self.labels), len(data.train.labels)
-        probe = self.chance.choice(trained, PROBE, replace=trained < PROBE)
+        probe = self.random.choice(trained, PROBE, replace=trained < PROBE)
         self.probed = data.train.labels.numpy()[probe]
-        self.twice = self.chance.permutation(n)[:PROBE]
+        self.twice = self.random.permutation(n)[:PROBE]
         self.first = self.order(n + len(self.twice), n, BATCHES[0])  # from n on: the noisy copies of self.twice
         self.second = self.order(n, n, BATCHES[1])
         self.shown = np.concatenate([self.pixels, self.with_noise(self.pixels[self.twice])])
@@ -44,36 +44,36 @@ class Exam:
 
     def order(self, count: int, n: int, batch: int) -> np.ndarray:
         """A random order of ``count`` images, with some of the first ``n`` repeated to fill the last batch."""
-        return self.chance.permutation(np.concatenate([np.arange(count), self.chance.integers(0, n, -count % batch)]))
+        return self.random.permutation(np.concatenate([np.arange(count), self.random.integers(0, n, -count % batch)]))
 
     def with_noise(self, pixels: np.ndarray) -> np.ndarray:
         """Copies whose ink is up to three grey levels lighter or darker."""
-        changed = np.clip(pixels.astype(np.int16) + self.chance.integers(-3, 4, pixels.shape), 1, 255)
+        changed = np.clip(pixels.astype(np.int16) + self.random.integers(-3, 4, pixels.shape), 1, 255)
         return np.where(pixels > 0, changed, 0).astype(np.uint8)
 
     def one_by_one(self) -> tuple[np.ndarray, list[tuple[int, int]]]:
         """The test images and noisy copies for a child that answers each alone, behind one for the untrained model."""
-        self.first = self.chance.permutation(len(self.shown))
+        self.first = self.random.permutation(len(self.shown))
         images = np.concatenate([self.images[:1], self.shown[self.first]])
         return images, [(1, 1), (len(self.first), 1)]
 
     def untrained_accuracy(self, logits: np.ndarray) -> float:
-        return float((chosen(logits) == self.probed).mean())
+        return float((predictions(logits) == self.probed).mean())
 
-    def right(self, logits: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, float]:
-        """Which test images are answered rightly (the last time they were shown), and what fraction of noisy copies."""
-        answers = by_image(chosen(logits), self.first, len(self.labels) + len(self.twice))
+    def correct(self, logits: np.ndarray, names: np.ndarray) -> tuple[np.ndarray, float]:
+        """Which test images are answered correctly (the last time they were shown); the fraction of noisy copies."""
+        answers = by_image(predictions(logits), self.first, len(self.labels) + len(self.twice))
         plain, noisy = np.split(answers, [len(self.labels)])
         return plain == names[self.labels], float((noisy == names[self.labels[self.twice]]).mean())
 
-    def moved(self, first: np.ndarray, second: np.ndarray) -> bool:
+    def differ(self, first: np.ndarray, second: np.ndarray) -> bool:
         """Whether answers differ between two orders and batch sizes by more than rounding."""
         n = len(self.labels)
         one, other = by_image(first, self.first, n), by_image(second, self.second, n)
         with np.errstate(invalid="ignore"):
-            far = np.abs(one - other).max(1) > MOVED * (1 + np.abs(one).max(1))
+            far = np.abs(one - other).max(1) > DIFFERENT * (1 + np.abs(one).max(1))
         far |= np.isfinite(one).all(1) != np.isfinite(other).all(1)
-        return bool(far.sum() > max(1, MOVED_SHARE * n))
+        return bool(far.sum() > max(1, DIFFERENT_IMAGES * n))
 
 
 def by_image(answers: np.ndarray, order: np.ndarray, n: int) -> np.ndarray:
@@ -83,13 +83,13 @@ def by_image(answers: np.ndarray, order: np.ndarray, n: int) -> np.ndarray:
     return found[:n]
 
 
-def chosen(logits: np.ndarray) -> np.ndarray:
-    """The class with the largest output, -1 where one is not a number or infinite."""
+def predictions(logits: np.ndarray) -> np.ndarray:
+    """The class with the largest output, -1 where an output is NaN or plus infinity."""
     return np.where(np.isnan(logits).any(1) | (logits == np.inf).any(1), -1, np.nan_to_num(logits).argmax(1))
 
 
-def brought_along(program: graph.Program, other: bytes) -> int:
-    """How many initial weights are (nearly) the same in a second, other build, and are no simple pattern.
+def fixed_weights(program: graph.Program, other: bytes) -> int:
+    """How many initial weights are (nearly) the same in a second, other build, and form no simple pattern.
 
     A pattern is simple when it has few values: zeros, ones, an identity. Fewer than 500 such numbers do not matter, a
     filter bank made by a formula. 0 where the second build failed.
@@ -100,10 +100,10 @@ def brought_along(program: graph.Program, other: bytes) -> int:
         return 0
     count = 0
     for name, values in initial_weights(program).items():
-        rival = second.get(name)
-        if rival is None or rival.numel() != values.size or values.size < FEW_NUMBERS:
+        same_name = second.get(name)
+        if same_name is None or same_name.numel() != values.size or values.size < FEW_NUMBERS:
             continue
-        if resembles(values, rival.float().numpy().reshape(-1)) and len(np.unique(values.round(4))) > FEW_VALUES:
+        if resembles(values, same_name.float().numpy().reshape(-1)) and len(np.unique(values.round(4))) > FEW_VALUES:
             count += values.size
     return count if count >= FIXED_NUMBERS else 0
 

@@ -1,4 +1,4 @@
-"""The gradebook on disk: a JSON file and a page per student; CSV, leaderboard and page of all, after every grade."""
+"""The gradebook on disk: a JSON file and a page per student at once; CSV, leaderboard and page of all now and then."""
 
 from __future__ import annotations
 
@@ -6,22 +6,89 @@ import csv
 import dataclasses
 import io
 import json
-import math
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from grading.grades import Grade, Run, Settings, file_name
-from grading.page import Similar, to_page
-from grading.rubric import Criterion, Scored, ranked, score
+from grading.page import to_page
+from grading.points import Criterion, Scored, ranked, score
 from grading.student_page import to_student_page
-from mnist_efficient_model import Limits, write_file
+from mnist_efficient_model import USAGE, ChallengeError, write_file
 
-SIMILAR = "similar.json"
+MARKER = ".made-by-grading"  # holds the folder's inode: no student can know that of a folder that is handed in
 RANKED = ("student", "accuracy_median", "parameters", "train_seconds")  # what the leaderboard shows of a row
+WRITE_SECONDS = 10  # between two writings of what is about everybody, which takes longer the larger the class is
 
 
-# --- A file per student -----------------------------------------------------------------------------------------------
+class Gradebook:
+    """The grades in a folder that the grader made. Raises ChallengeError (status 2) for any other folder, OSError."""
+
+    def __init__(self, out: Path, submissions: Path, criteria: list[Criterion], settings: Settings) -> None:
+        self.out, self.criteria, self.settings = out, criteria, settings
+        claim(out, submissions)
+        found = [read_grade(path) for path in sorted((out / "students").glob("*.json"))]
+        self.grades = {grade.student: grade for grade in found if grade}
+        self.written = time.monotonic()
+
+    def has_valid(self, student: str, key: str) -> bool:
+        """Whether there is a grade that was given to the same code under the same settings."""
+        grade = self.grades.get(student)
+        return grade is not None and grade.key == key and grade.status != "machine_error"
+
+    def add(self, grade: Grade) -> None:
+        """Enter a grade, write what is the student's own, and every few seconds what is about all."""
+        self.grades[grade.student] = grade
+        content = json.dumps(dataclasses.asdict(grade), indent=2) + "\n"
+        write_file(json_path(self.out, grade.student), content)
+        self.write_page(grade)
+        if time.monotonic() - self.written > WRITE_SECONDS:
+            self.write()
+
+    def write_page(self, grade: Grade) -> None:
+        """The student's page, where it is not there or differs, as after a change of the rubric."""
+        path = page_path(self.out, grade.student)
+        content = to_student_page(score(grade, self.criteria), self.settings.limits)
+        if not path.is_file() or path.read_bytes() != content.encode():
+            write_file(path, content)
+
+    def write(self) -> None:
+        """All that a teacher opens, by student's name."""
+        gradebook = self.scored()
+        best = leaderboard(gradebook)
+        write_file(self.out / "grades.csv", to_csv([scored.row() for scored in gradebook]) if gradebook else "")
+        write_file(self.out / "report.html", to_page(gradebook, self.settings, self.criteria))
+        write_file(self.out / "leaderboard.csv", to_csv(best) if best else ",".join(("rank", *RANKED)) + "\n")
+        self.written = time.monotonic()
+
+    def close(self) -> None:
+        """Write everything that is not up to date."""
+        for grade in self.grades.values():
+            self.write_page(grade)
+        self.write()
+
+    def scored(self) -> list[Scored]:
+        return [score(grade, self.criteria) for _, grade in sorted(self.grades.items())]
+
+
+def claim(out: Path, submissions: Path) -> None:
+    """Make the folder, or see that the grader made it: what students put there must not be read as grades.
+
+    Among the submissions, where a student's own folder may have the name, the marker must be of this very folder.
+    """
+    place, marker = out.parent.resolve() / out.name, out / MARKER
+    among = submissions.resolve() in {*place.parents, *out.resolve().parents}
+    if out.is_dir() and any(out.iterdir()):
+        ours = marker.is_file() and not (among and (out.is_symlink() or marker.read_text("latin-1") != inode(out)))
+        if not ours:
+            raise ChallengeError(f"{out} is not empty, and the grader did not make it: name another --out", USAGE)
+    out.mkdir(parents=True, exist_ok=True)
+    write_file(marker, inode(out))  # it also shows that the folder can be written to, before any grading
+
+
+def inode(folder: Path) -> str:
+    return f"{folder.stat().st_ino}\n"
 
 
 def json_path(out: Path, student: str) -> Path:
@@ -30,25 +97,6 @@ def json_path(out: Path, student: str) -> Path:
 
 def page_path(out: Path, student: str) -> Path:
     return out / "students" / f"{file_name(student)}.html"
-
-
-def write_grade(out: Path, scored: Scored, limits: Limits) -> None:
-    """A student's JSON file and page."""
-    grade = scored.grade
-    write_file(json_path(out, grade.student), json.dumps(dataclasses.asdict(grade), indent=2) + "\n")
-    write_file(page_path(out, grade.student), to_student_page(scored, limits))
-
-
-def write_missing_pages(out: Path, grades: Iterable[Grade], rubric: list[Criterion], limits: Limits) -> None:
-    """Each student's page that is not there or tells something else, as after a change of the rubric."""
-    for grade in grades:
-        path, content = page_path(out, grade.student), to_student_page(score(grade, rubric), limits)
-        try:
-            current = path.read_bytes() == content.encode()
-        except OSError:
-            current = False
-        if not current:
-            write_file(path, content)
 
 
 def read_grade(path: Path) -> Grade | None:
@@ -61,47 +109,7 @@ def read_grade(path: Path) -> Grade | None:
         return None
 
 
-def read_grades(out: Path) -> dict[str, Grade]:
-    """All grades that a folder holds, by student."""
-    grades = [read_grade(path) for path in sorted((out / "students").glob("*.json"))]
-    return {grade.student: grade for grade in grades if grade}
-
-
-def still_valid(grade: Grade | None, key: str) -> bool:
-    """Whether a grade was given to the same code under the same settings."""
-    return grade is not None and grade.key == key and grade.status != "machine_error"
-
-
-# --- All of them ------------------------------------------------------------------------------------------------------
-
-
-def write_gradebook(
-    out: Path, grades: Iterable[Grade], rubric: list[Criterion], settings: Settings, similar: Similar
-) -> None:
-    """All that a teacher opens, by student's name. ``similar`` is for the teacher only: nothing handed back has it."""
-    gradebook = [score(grade, rubric) for grade in sorted(grades, key=lambda grade: grade.student)]
-    best = leaderboard(gradebook)
-    rows = [{**scored.row(), "similar_to": similar_to(similar, scored.grade.student)} for scored in gradebook]
-    write_file(out / "grades.csv", to_csv(rows))
-    write_file(out / SIMILAR, json.dumps(similar, indent=2) + "\n")
-    write_file(out / "report.html", to_page(gradebook, settings, rubric, similar))
-    write_file(out / "leaderboard.csv", to_csv(best) if best else ",".join(("rank", *RANKED)) + "\n")
-
-
-def similar_to(similar: Similar, student: str) -> str | None:
-    """``alice 0.97; bob 0.91``, rounded down; None where there is nobody."""
-    rivals = similar.get(student, ())
-    return "; ".join(f"{name} {math.floor(100 * value) / 100:.2f}" for name, value in rivals) or None
-
-
-def read_similar(out: Path, graded: str) -> dict[str, list[tuple[str, float]]]:
-    """What an earlier run for the whole class found, without the student who is ``graded`` anew; empty if nothing."""
-    try:
-        found = json.loads((out / SIMILAR).read_text(encoding="utf-8"))
-        pairs = {name: [(str(r), float(v)) for r, v in rivals if r != graded] for name, rivals in found.items()}
-        return {name: rivals for name, rivals in pairs.items() if rivals and name != graded}
-    except (OSError, ValueError, TypeError, AttributeError):
-        return {}
+# --- CSV --------------------------------------------------------------------------------------------------------------
 
 
 def leaderboard(gradebook: Iterable[Scored]) -> list[dict[str, Any]]:

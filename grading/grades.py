@@ -6,6 +6,7 @@ import functools
 import hashlib
 import platform
 import re
+import statistics
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ import torch
 import mnist_efficient_model as challenge
 from grading.sandbox.isolation import ROOT
 from grading.submissions import Submission
-from mnist_efficient_model import Limits
+from mnist_efficient_model import Limits, percent
+
+EVAL_GAP = 0.1  # accuracy in training minus accuracy when tested, from which on eval mode is the cause
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What every submission is held to."""
+    """What every submission is checked against."""
 
     limits: Limits
     dataset: str
@@ -91,9 +94,10 @@ class Grade:
     student: str
     status: str
     reason: str
+    advice: str = ""  # what to do about the reason
     key: str = ""
     verified: bool | None = None  # no line of the submission's code ran where data or labels were
-    doubts: list[str] = field(default_factory=list)  # why it is not verified
+    unverified_because: list[tuple[str, str]] = field(default_factory=list)  # (reason, advice) each
     description_bytes: int | None = None  # of the code that the model consists of, compressed
     parameters: int | None = None  # the most of all seeds
     buffers: int | None = None
@@ -107,22 +111,76 @@ class Grade:
     runs: list[Run] = field(default_factory=list)
     isolation: list[str] = field(default_factory=list)  # what the kernel granted
     model: str = ""  # the file, and where it was chosen among several, the name: path[:NAME]
-    import_cut: str = ""  # where and why its import ended early; what was defined above that line was taken
     log: str = ""  # what the submission printed, the middle left out
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
-    def doubt(self, why: str) -> None:
-        """The grade is not verified."""
+    def not_verified(self, reason: str, advice: str = "") -> None:
+        """The grade rests on the submission's own code, or the model may have been trained before."""
         self.verified = False
-        if why not in self.doubts:
-            self.doubts.append(why)
+        if (reason, advice) not in self.unverified_because:
+            self.unverified_because.append((reason, advice))
 
 
 def limits_of(grade: Grade, default: Limits) -> Limits:
-    """The limits that a grade was given under; the default where its file does not tell."""
+    """The limits that a grade was given under; the default where its file has none."""
     try:
         limits = Limits(**grade.settings["limits"])
         return Limits(int(limits.parameters), float(limits.accuracy))
     except (KeyError, TypeError, ValueError):
         return default
+
+
+# --- From the runs of all seeds to one verdict ------------------------------------------------------------------------
+
+
+def summarise(grade: Grade, test_images: int) -> None:
+    """The figures of all seeds."""
+    counted = [run for run in grade.runs if run.parameters is not None]
+    if counted:
+        grade.parameters, grade.buffers = max(r.parameters for r in counted), max(r.buffers for r in counted)
+    runs = [run for run in grade.runs if run.accuracy is not None]
+    if not runs:
+        return
+    grade.test_images = test_images
+    accuracies = [run.accuracy for run in runs]
+    grade.accuracy = statistics.median_low(accuracies)
+    grade.accuracy_min, grade.accuracy_max = min(accuracies), max(accuracies)
+    grade.accuracy_interval = challenge.wilson_interval(grade.accuracy, test_images)
+    seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
+    grade.train_seconds = statistics.median(seconds) if seconds else None
+
+
+def judge(grade: Grade, limits: Limits) -> tuple[str, str]:
+    """Passed or failed, and by how much, of a model that ran with every seed."""
+    broken, total, size = [], grade.parameters + grade.buffers, f"{grade.parameters:,} parameters"
+    if grade.buffers:
+        size += f" and {grade.buffers:,} numbers in buffers and constants, {total:,} in all"
+    if total >= limits.parameters:
+        broken.append(f"{size}: {total - limits.parameters + 1:,} too many to be under {limits.parameters:,}")
+    if not grade.accuracy >= limits.accuracy:
+        short = 100 * (limits.accuracy - grade.accuracy)
+        seeds = f"median of {len(grade.runs)} seeds" if len(grade.runs) > 1 else "one seed"
+        sentence = (
+            f"accuracy {percent(grade.accuracy)} ({seeds}): {short:.2f} points short of {percent(limits.accuracy)}"
+        )
+        broken.append("; ".join(filter(None, [sentence, diagnosis(grade)])))
+    notes = ""
+    if any(run.one_by_one for run in grade.runs):
+        notes = " (each image answered alone: its answers change with the other images of a batch, or by chance)"
+    if grade.unverified_because:
+        notes += f" (not verified: {'; '.join(reason for reason, _ in grade.unverified_because)})"
+    if broken:
+        return "failed", "; ".join(broken) + notes
+    return "passed", f"{size}, accuracy {percent(grade.accuracy)}{notes}"
+
+
+def diagnosis(grade: Grade) -> str:
+    """What may be behind a low accuracy, or "" where the figures do not show it."""
+    median = next((run for run in grade.runs if run.accuracy == grade.accuracy), Run(0))
+    if median.diverged_at:
+        return f"the loss stopped being a number at step {median.diverged_at:,}: set a smaller lr in RECIPE"
+    if median.train_accuracy is not None and median.train_accuracy - grade.accuracy > EVAL_GAP:
+        reached = f"it reached {percent(median.train_accuracy)} in training, but not when tested: "
+        return reached + "mind what it does otherwise in eval(), and keep what it learns in nn.Parameter"
+    return ""

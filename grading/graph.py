@@ -8,6 +8,7 @@ arguments that a stranger chose: they may take any time and memory, so it belong
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from torch import Tensor, nn
 
 from .wire import Graph, Node, Refused, TensorSpec, Value, decode, require
 
-__all__ = ["Count", "GraphModel", "Program", "Refused", "load_state", "pack_state", "read"]
+__all__ = ["Count", "GraphModel", "Program", "Refused", "read"]
 
 FREE = 4_000  # bytes of a graph, compressed, that are not charged: usual models take 0.1 to 1 kB, DenseNet-121 2.5 kB
 UNSET = ("empty", "empty_like", "new_empty")  # operators that give memory as it is
@@ -105,13 +106,13 @@ def uses(program: Program) -> dict[int, list[Use]]:
     """Where the graphs name each tensor."""
     found: dict[int, list[Use]] = {i: [] for i in range(len(program.tensors))}
     for graph in program.graphs:
-        taken = {graph.output, *(value for node in graph.nodes for value in values_of(node))}
-        for own, node in enumerate(graph.nodes, 1 + len(graph.inputs)):
+        named = [list(values_of(node)) for node in graph.nodes]
+        taken = {graph.output}.union(*named)
+        for own, (node, values) in enumerate(zip(graph.nodes, named, strict=True), 1 + len(graph.inputs)):
             direct = {value.index: place for place, value in enumerate(node.args) if isinstance(value, Value)}
-            for value in set(values_of(node)):
+            for value, times in Counter(values).items():
                 if 0 < value <= len(graph.inputs):
-                    twice = sum(each == value for each in values_of(node)) > 1
-                    place = None if twice else direct.get(value)
+                    place = direct.get(value) if times == 1 else None
                     found[graph.inputs[value - 1]].append(Use(graph.mode, node, place, own in taken))
     return found
 
@@ -295,38 +296,3 @@ def filler(argument: Any) -> Callable[[list[Any]], Any]:
     if isinstance(argument, list):
         return lambda values: [values[each.index] if isinstance(each, Value) else each for each in argument]
     return lambda _: argument
-
-
-# --- The state that training leaves, from one process to the next -----------------------------------------------------
-
-STATE = b"STATE01\n"
-
-
-def pack_state(model: GraphModel) -> bytes:
-    """The numbers of all tensors of a trained model, as they lie in memory."""
-    return STATE + b"".join(
-        numbers(tensor, spec) for tensor, spec in zip(model.tensors(), model.program.tensors, strict=True)
-    )
-
-
-def numbers(tensor: Tensor, spec: TensorSpec) -> bytes:
-    if not spec.numel:
-        return b""
-    if tensor.shape != spec.shape or tensor.dtype != spec.dtype:
-        raise Refused(f"tensor {spec.name} changed its shape or type while it was trained")
-    copy = torch.empty_strided(spec.shape, spec.strides, dtype=spec.dtype).copy_(tensor.detach())
-    return copy.as_strided((spec.numel,), (1,)).view(torch.uint8).numpy().tobytes()
-
-
-def load_state(model: GraphModel, raw: bytes) -> None:
-    """Set a model's tensors to what ``pack_state`` gave of the same program; raises Refused unless the bytes fit."""
-    specs = model.program.tensors
-    sizes = [spec.numel * spec.dtype.itemsize for spec in specs]
-    require(isinstance(raw, (bytes, bytearray, memoryview)) and bytes(raw[:8]) == STATE, "these bytes are no state")
-    require(len(raw) == 8 + sum(sizes), f"a state of {len(raw):,} bytes, where {8 + sum(sizes):,} belong")
-    data, start = memoryview(raw), 8
-    with torch.no_grad():
-        for tensor, spec, size in zip(model.tensors(), specs, sizes, strict=True):
-            if size:
-                tensor.copy_(materialise(spec._replace(data=data[start : start + size])))
-            start += size

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from grading.grades import Settings, file_name, limits_of
 from grading.markup import SCRIPT, brief, cell, document, name, row, table, text
-from grading.rubric import Criterion, Scored, ranked
+from grading.points import Criterion, Scored, ranked
 from grading.scatter import legend, measured, scatter, shape
 from grading.shown import ends, points, words
 from mnist_efficient_model import percent
-
-Similar = Mapping[str, Sequence[tuple[str, float]]]  # for each student: others and the likeness of their code, 0 to 1
 
 STATUSES = ("passed", "failed", "invalid", "rejected", "timeout", "out_of_memory", "crashed", "machine_error")
 NUMBERS = ("Score", "Points", "Parameters", "Accuracy", "Seconds", "Code, bytes", "Rank")  # columns of numbers
@@ -42,18 +40,13 @@ def asked(gradebook: Sequence[Scored], settings: Settings) -> str:
     )
 
 
-def notes(gradebook: Sequence[Scored], settings: Settings, similar: Similar) -> str:
-    """Paragraphs on what the table cannot say: not verified, similar code, other limits."""
+def notes(gradebook: Sequence[Scored], settings: Settings) -> str:
+    """Paragraphs on what the table cannot say: not verified, other limits."""
     found = []
     if any(scored.grade.verified is False for scored in gradebook):
         found.append(
             "<strong>Not verified</strong>: could not become a graph of operators, or may have been trained before. "
             "The figures rest on the submission's own code; the reason says why. They are not on the leaderboard."
-        )
-    if any(similar.values()):
-        found.append(
-            "<strong>Similar code</strong>: the same model, or nearly so, up to names. That is a reason to look, and "
-            "takes no points."
         )
     others = sum(limits_of(scored.grade, settings.limits) != settings.limits for scored in gradebook)
     if others:
@@ -64,15 +57,13 @@ def notes(gradebook: Sequence[Scored], settings: Settings, similar: Similar) -> 
 Filter = tuple[str, Callable[[Scored], bool]]
 
 
-def filters(gradebook: Sequence[Scored], similar: Similar) -> list[Filter]:
-    """What the page can be narrowed to: each status that occurs, what is not verified, similar code."""
+def filters(gradebook: Sequence[Scored]) -> list[Filter]:
+    """What the page can be narrowed to: each status that occurs, what is not verified."""
     found = {scored.grade.status for scored in gradebook}
     statuses = [status for status in STATUSES if status in found] + sorted(found.difference(STATUSES))
     chosen: list[Filter] = [(words(each), lambda s, each=each: s.grade.status == each) for each in statuses]
     if any(scored.grade.verified is False for scored in gradebook):
         chosen.append(("not verified", lambda s: s.grade.verified is False))
-    if any(similar.get(scored.grade.student) for scored in gradebook):
-        chosen.append(("similar code", lambda s: bool(similar.get(s.grade.student))))
     return chosen
 
 
@@ -114,12 +105,7 @@ def rubric_table(criteria: Sequence[Criterion]) -> str:
     )
 
 
-def likeness(student: str, similar: Similar) -> str:
-    """Whose code is like a student's: each name with how much."""
-    return ", ".join(f"{link(other)} {int(100 * part)}\u00a0%" for other, part in similar.get(student, ()))
-
-
-def gradebook_row(scored: Scored, kinds: str, similar: Similar) -> str:
+def gradebook_row(scored: Scored, kinds: str) -> str:
     """One student's cells; blank where nothing was measured."""
     grade = scored.grade
     total = None if grade.parameters is None else grade.parameters + (grade.buffers or 0)
@@ -135,19 +121,17 @@ def gradebook_row(scored: Scored, kinds: str, similar: Similar) -> str:
         cell("" if grade.accuracy is None else percent(grade.accuracy), grade.accuracy),
         cell("" if seconds is None else f"{seconds:,.2f}", seconds),
         cell("" if length is None else f"{length:,}", length),
-        *([cell(likeness(grade.student, similar), kind="similar")] if any(similar.values()) else []),
         cell(text(brief(grade.reason, REASON)), kind="reason"),
     ]
     return row(cells, kinds)
 
 
-def gradebook_table(gradebook: Sequence[Scored], kinds: Callable[[Scored], str], similar: Similar) -> str:
+def gradebook_table(gradebook: Sequence[Scored], kinds: Callable[[Scored], str]) -> str:
     """A row for each student; a script makes its columns sort."""
     if not gradebook:
         return "<p>Nobody has been graded yet.</p>\n"
-    heads = ["Student", "Score", "Status", "Verified", "Parameters", "Accuracy", "Seconds", "Code, bytes"]
-    heads += [*(["Similar code"] if any(similar.values()) else []), "Reason"]
-    return table(heads, [gradebook_row(s, kinds(s), similar) for s in gradebook], "Gradebook", "sortable", NUMBERS)
+    heads = ("Student", "Score", "Status", "Verified", "Parameters", "Accuracy", "Seconds", "Code, bytes", "Reason")
+    return table(heads, [gradebook_row(s, kinds(s)) for s in gradebook], "Gradebook", "sortable", NUMBERS)
 
 
 def leaderboard(gradebook: Sequence[Scored]) -> str:
@@ -188,9 +172,9 @@ def picture(gradebook: Sequence[Scored], settings: Settings, kinds: Callable[[Sc
     )
 
 
-def to_page(gradebook: Sequence[Scored], settings: Settings, criteria: Sequence[Criterion], similar: Similar) -> str:
+def to_page(gradebook: Sequence[Scored], settings: Settings, criteria: Sequence[Criterion]) -> str:
     """The whole page, of grades in the order in which it shows them."""
-    chosen = filters(gradebook, similar)
+    chosen = filters(gradebook)
 
     def kinds(scored: Scored) -> str:
         return " ".join(["one", *(f"f{i}" for i, (_, holds) in enumerate(chosen, 1) if holds(scored))])
@@ -200,7 +184,7 @@ def to_page(gradebook: Sequence[Scored], settings: Settings, criteria: Sequence[
         f"<h1>Grades</h1>\n<p>{asked(gradebook, settings)}</p>\n{buttons}"
         f'<div class="overview">\n<section><h2>Accuracy over parameters</h2>\n{picture(gradebook, settings, kinds)}'
         f"</section>\n<section><h2>Rubric</h2>\n{rubric_table(criteria)}</section>\n</div>\n"
-        f"<h2>Gradebook</h2>\n{notes(gradebook, settings, similar)}{gradebook_table(gradebook, kinds, similar)}"
+        f"<h2>Gradebook</h2>\n{notes(gradebook, settings)}{gradebook_table(gradebook, kinds)}"
         f"<h2>Leaderboard</h2>\n{leaderboard(gradebook)}"
     )
     return document("Grades", body, "class", style, SCRIPT)

@@ -1,30 +1,121 @@
-"""Who is in the class, and which submission is whose.
+"""A class's points in the files that Canvas and Moodle import: their own files, with the points filled in.
 
-A roster is a CSV file of our own (student, id, login, name, section, email, late_days: whichever are there), the
-gradebook that Canvas exports, or the grading worksheet of a Moodle assignment.
+The roster is the gradebook that Canvas exports, or the grading worksheet of a Moodle assignment. A column "submission"
+that the teacher adds says whose submission is whose; else a download's number, or login, email or name does.
 """
 
 from __future__ import annotations
 
 import csv
+import html
 import io
-import math
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from mnist_efficient_model import USAGE, ChallengeError
+from grading.gradebook import cell
+from grading.points import Scored
+from mnist_efficient_model import USAGE, ChallengeError, write_file
 
-COLUMNS = {  # a header, in lower case -> what it holds
-    "student": "student", "id": "id", "sis user id": "sis", "id number": "sis", "login": "login", "username": "login",
-    "sis login id": "login", "name": "name", "full name": "name", "lastname": "last", "last name": "last",
-    "firstname": "first", "first name": "first", "section": "section", "email": "email", "email address": "email",
-    "identifier": "identifier", "late_days": "late_days", "late days": "late_days",
-}  # fmt: skip
-KEYS = ("login", "id", "sis", "email", "name")  # where a submission's name is looked for without a column "student"
+OURS = "submission"
+CANVAS = ("ID", "SIS User ID", "SIS Login ID", "Student")  # where a submission's name is looked for, in this order
+MOODLE = ("Identifier", "ID number", "Username", "Email address", "Full name")
 CANVAS_DOWNLOAD = re.compile(r"\w+?_(\d+)_\d+_")  # name_user_file_model.py, or name_LATE_... (lib/content_zipper.rb)
 MOODLE_DOWNLOAD = re.compile(r"(.*)_(\d+)_assignsubmission_")  # Full Name_participant_assignsubmission_file_
+
+
+class Roster:
+    """The lines of a roster, as they are. Raises ChallengeError (status 2) for a file that cannot be used."""
+
+    def __init__(self, path: Path, assignment: str) -> None:
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+            separator = max(",;\t", key=text.partition("\n")[0].count)  # Excel writes ; where decimals have a comma
+            lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(line)]
+        except OSError as error:
+            raise ChallengeError(f"cannot read {path}: {error.strerror}", USAGE) from error
+        except (UnicodeDecodeError, csv.Error) as error:
+            raise ChallengeError(f"{path} is no CSV file in UTF-8: save it as 'CSV UTF-8'", USAGE) from error
+        self.header = [name.strip() for name in lines[0]] if lines else []
+        self.lines = [line + [""] * (len(self.header) - len(line)) for line in lines[1:]]
+        self.canvas = {"Student", "ID", "SIS Login ID", "Section"} <= set(self.header)
+        if not self.canvas and not {"Identifier", "Grade"} <= set(self.header):
+            kinds = "the gradebook that Canvas exports nor Moodle's grading worksheet"
+            raise ChallengeError(f"{path} is neither {kinds}", USAGE)
+        pattern = re.compile(rf"{re.escape(assignment)}( \(\d+\))?" if self.canvas else "Grade")
+        columns = [i for i, name in enumerate(self.header) if pattern.fullmatch(name)]
+        if len(columns) != 1:
+            which = ", ".join(self.header[i] for i in columns) or "none"
+            raise ChallengeError(f"--assignment {assignment!r} must be one column of {path}, and is {which}", USAGE)
+        self.column = columns[0]
+        keys = (OURS,) if OURS in self.header else CANVAS if self.canvas else MOODLE
+        self.index: dict[str, int | None] = {}  # a name or number -> line; None: of several people
+        for column in filter(self.header.__contains__, keys):
+            found: dict[str, int | None] = {}
+            for number, line in enumerate(self.lines):
+                value = folded(line[self.header.index(column)])
+                value = value.rpartition(" ")[2] if column == "Identifier" else value
+                found[value] = None if value in found else number
+            self.index = {**found, **self.index}
+        self.people = [i for i, line in enumerate(self.lines) if not self.canvas or line[self.header.index("ID")]]
+
+    def line_of(self, student: str) -> int | None:
+        """The line of the student whose submission has this name; None where there is none, or more than one."""
+        canvas, moodle = CANVAS_DOWNLOAD.match(student), MOODLE_DOWNLOAD.match(student)
+        number = moodle[2] if moodle else canvas[1] if canvas else student
+        names = (student, number, moodle[1] if moodle else student)
+        return next((line for name in names if (line := self.index.get(folded(name))) is not None), None)
+
+    def fill_in(self, out: Path, gradebook: Sequence[Scored], comments: Mapping[str, str]) -> list[str]:
+        """Write canvas.csv or moodle.csv into a folder; returns lines on who is in only one of roster and gradebook.
+
+        ``comments`` are by student. Raises OSError.
+        """
+        found: dict[int | None, list[Scored]] = {}
+        for scored in gradebook:
+            found.setdefault(self.line_of(scored.grade.student), []).append(scored)
+        strangers = found.pop(None, [])
+        several = [group for group in found.values() if len(group) > 1]
+        grades = {line: group[0] for line, group in found.items() if len(group) == 1}
+        given = {line: scored for line, scored in grades.items() if scored.score is not None}
+        if self.canvas:
+            write_file(out / "canvas.csv", self.to_canvas(given))
+        else:
+            write_file(out / "moodle.csv", self.to_moodle(given, comments))
+        return [
+            f"roster: {len(given):,} of {len(self.people):,} students have a grade; "
+            f"{len(self.people) - len(found):,} handed nothing in, {len(grades) - len(given):,} to be graded again",
+            *(f"{len(group)} submissions of one student, who gets no grade: {listed(group)}" for group in several),
+            *([f"not in the roster: {listed(strangers)}"] if strangers else []),
+        ]
+
+    def to_canvas(self, given: dict[int, Scored]) -> str:
+        """What Canvas imports: who, up to Section, and the assignment (canvas-lms, gradebook_importer.rb).
+
+        Points are scaled to those on the line "Points Possible".
+        """
+        possible = next((to_number(line[self.column]) for line in self.lines if "Points Possible" in line[0]), 0)
+        kept = [self.header.index(name) for name in self.header if name in (*CANVAS, "Section")] + [self.column]
+        for i in self.people:
+            self.lines[i][self.column] = points(given[i], possible) if i in given else ""
+        return to_text([[line[i] for i in kept] for line in (self.header, *self.lines)])
+
+    def to_moodle(self, given: dict[int, Scored], comments: Mapping[str, str]) -> str:
+        """The worksheet with grades and feedback (which is HTML), the rest as it was, which Moodle asks for.
+
+        Points are scaled to "Maximum Grade", since Moodle refuses more. Whoever has no grade keeps what stands there.
+        See moodle, mod/assign/feedback/offline/importgradeslib.php.
+        """
+        at = {name: place for place, name in enumerate(self.header)}
+        for i, scored in given.items():
+            line = self.lines[i]
+            line[self.column] = points(scored, to_number(line[at["Maximum Grade"]]) if "Maximum Grade" in at else 0)
+            if "Feedback comments" in at:
+                text = html.escape(comments[scored.grade.student].strip(), quote=False)
+                line[at["Feedback comments"]] = "<br>".join(text.splitlines())
+        kept = [i for i, name in enumerate(self.header) if name != OURS]
+        return to_text([[line[i] for i in kept] for line in (self.header, *self.lines)])
 
 
 def folded(text: str) -> str:
@@ -32,110 +123,31 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip().casefold()
 
 
-@dataclass
-class Roster:
-    """The rows of a roster, in its order: as they stand in the file, and by what COLUMNS calls them."""
-
-    header: list[str]
-    lines: list[list[str]]
-    rows: list[dict[str, str]]
-    points_possible: list[str]  # Canvas' line of that name; else empty
-
-    @property
-    def worksheet(self) -> bool:
-        """Whether it is Moodle's grading worksheet."""
-        return "identifier" in self.rows[0] and "Grade" in self.header
-
-    def __post_init__(self) -> None:
-        self.index: dict[str, dict[str, int | None]] = {}  # column -> value -> row; None: more than one
-        for number, row in enumerate(self.rows):
-            for column, value in row.items():
-                value = "".join(re.findall(r"\d+$", value)) if column == "identifier" else folded(value)
-                if value:
-                    known = self.index.setdefault(column, {})
-                    known[value] = None if value in known else number
-        twice = [value for value, number in self.index.get("student", {}).items() if number is None]
-        if twice:
-            raise ChallengeError(f"the roster has more than one row for the student {twice[0]}", USAGE)
-
-    def has(self, column: str) -> bool:
-        return any(column in row for row in self.rows)
-
-    def row_of(self, student: str) -> int | None:
-        """The row of the student whose submission has this name.
-
-        The number in a name that Canvas or Moodle gave to a download; else the column "student", or where there is
-        none the first of KEYS in which the name stands once.
-        """
-        moodle, canvas = MOODLE_DOWNLOAD.match(student), CANVAS_DOWNLOAD.match(student)
-        if moodle and "identifier" in self.index:
-            return self.index["identifier"].get(moodle[2])
-        if canvas and (found := self.index.get("id", {}).get(canvas[1])) is not None:
-            return found
-        names = [folded(name) for name in ((student, moodle[1]) if moodle else (student,))]
-        columns = ("student",) if "student" in self.index else KEYS
-        hits = (self.index.get(column, {}).get(name) for name in names for column in columns)
-        return next((hit for hit in hits if hit is not None), None)
-
-    def days_late(self, student: str) -> int:
-        """The days late that stand in the roster, each day counted that has begun."""
-        number = self.row_of(student)
-        return 0 if number is None else days(self.rows[number].get("late_days", ""))
+def listed(gradebook: Iterable[Scored]) -> str:
+    """Names for one line of a terminal."""
+    names = ["".join(c if c.isprintable() else "?" for c in scored.grade.student) for scored in gradebook]
+    return ", ".join(names[:20]) + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
 
 
-def days(text: str) -> int:
-    """A cell of late_days; raises ValueError."""
-    value = float(text.replace(",", ".") or 0)
-    if not 0 <= value <= 10_000:
-        raise ValueError(text)
-    return math.ceil(value)
-
-
-def read_roster(path: Path) -> Roster:
-    """Read a roster; raises ChallengeError (status 2) saying what is wrong with it."""
+def to_number(text: str) -> float:
+    """A positive number in a platform's file, 0 where there is none."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        separators = ",;\t"  # the second is what Excel writes where numbers have a decimal comma
-        separator = max(separators, key=lambda c: text.split("\n", 1)[0].count(c))
-        lines = [line for line in csv.reader(io.StringIO(text, newline=""), delimiter=separator) if any(line)]
-    except OSError as error:
-        raise ChallengeError(f"cannot read {path}: {error.strerror}", USAGE) from error
-    except UnicodeDecodeError as error:
-        raise ChallengeError(f"{path} is not UTF-8: save it as 'CSV UTF-8'", USAGE) from error
-    except csv.Error as error:
-        raise ChallengeError(f"{path} is not a CSV file: {error}", USAGE) from error
-    header = [name.strip() for name in lines[0]] if lines else []
-    meanings = [COLUMNS.get(name.lower(), "") for name in header]
-    if "SIS Login ID" in header:  # Canvas' gradebook: Student is the name, and the columns after Section are points
-        meanings = ["name" if meaning == "student" else meaning for meaning in meanings]
-        end = header.index("Section") + 1 if "Section" in header else len(header)
-        meanings[end:] = [""] * (len(header) - end)
-    if not {"student", "last", "identifier", *KEYS} & set(meanings):
-        raise ChallengeError(f"{path} is no roster: its first line needs student, login, id, email or name", USAGE)
-    if len(set(filter(None, meanings))) < len(list(filter(None, meanings))):
-        raise ChallengeError(f"{path} has two columns for the same thing: {', '.join(header)}", USAGE)
-    return with_rows(path, header, meanings, lines[1:])
+        return max(0.0, float(text.replace(",", ".")))
+    except ValueError:
+        return 0.0
 
 
-def with_rows(path: Path, header: list[str], meanings: list[str], lines: list[list[str]]) -> Roster:
-    """The roster of these lines; raises ChallengeError."""
-    kept, rows, points_possible = [], [], []
-    for line in lines:
-        line += [""] * (len(header) - len(line))
-        row = {meaning: value.strip() for meaning, value in zip(meanings, line, strict=False) if meaning}
-        if last := row.pop("last", ""):
-            row.setdefault("name", f"{last}, {row.get('first', '')}".rstrip(", "))
-        row.pop("first", None)
-        try:
-            days(row.get("late_days", ""))
-        except ValueError as error:
-            who = row.get("student") or row.get("name") or row.get("login") or "?"
-            raise ChallengeError(f"{path}: late_days of {who} is no number of days: {error}", USAGE) from error
-        if "points possible" in row.get("name", "").lower():
-            points_possible = line
-        elif any(row.get(key) for key in ("student", "identifier", *KEYS)):  # not Canvas' line on manual posting
-            kept.append(line)
-            rows.append(row)
-    if not rows:
-        raise ChallengeError(f"{path} names no student", USAGE)
-    return Roster(header, kept, rows, points_possible)
+def points(scored: Scored, possible: float) -> str:
+    """Points out of ``possible``; 0: of the rubric's."""
+    value = scored.score * (possible / scored.max_score if possible and scored.max_score else 1)
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def to_text(table: Iterable[Sequence[str]]) -> str:
+    """A table as CSV; text like a formula is made harmless, but for what only identifies: a login may begin with @."""
+    text = io.StringIO()
+    kept = re.compile(r"    Points Possible|[\w.@+-]*")
+    csv.writer(text, lineterminator="\n").writerows(
+        [value if kept.fullmatch(value) else cell(value) for value in line] for line in table
+    )
+    return text.getvalue()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from grading.markup import brief, text
-from grading.rubric import Scored
+from grading.points import Scored
 from mnist_efficient_model import Limits, percent
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 640, 380, 84, 628, 12, 328  # the page's style sheet scales it

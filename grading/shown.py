@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from grading.rubric import Criterion
+from grading.points import Criterion
 from mnist_efficient_model import percent
 
 SHOWN = {  # a value of each measure that has one

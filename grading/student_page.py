@@ -7,9 +7,8 @@ from typing import Any
 
 from grading.feedback import next_steps
 from grading.grades import Grade, Run, limits_of
-from grading.margins import margins
 from grading.markup import cell, document, name, row, table, text
-from grading.rubric import MEASURES, SCORED, Scored
+from grading.points import MEASURES, SCORED, Scored, margins
 from grading.scatter import shape
 from grading.shown import SHOWN, ends, points, words
 from mnist_efficient_model import Limits, percent

@@ -3,6 +3,7 @@
 import struct
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,21 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import mnist_efficient_model as challenge
+from grading import __main__ as grading_command
+from grading import check, pool
+from grading.sandbox.server import ForkServer
 
-collect_ignore = ["class"]  # students' repositories, with tests of their own
+LINEAR = """import torch.nn as nn
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.view(-1, 784))
+"""
+collect_ignore = ["class", "door"]  # what students hand in, some with tests of their own
 
 
 def write_idx(path: Path, array: np.ndarray) -> None:
@@ -53,8 +67,53 @@ def fashion_dir(tmp_path: Path) -> Path:
     return tmp_path / "data"
 
 
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A data folder with 2,000 and 500 easy digits in FashionMNIST's place."""
+    folder = tmp_path_factory.mktemp("data")
+    write_small_fashion(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def on_digits(digits: Path) -> tuple[object, ...]:
+    return ("--dataset", "fashion", "--data-dir", digits, "--seeds", 1)
+
+
+@pytest.fixture(scope="session")
+def warm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ForkServer]:
+    """A fork server that has loaded PyTorch."""
+    server = ForkServer(tmp_path_factory.mktemp("server"))
+    yield server
+    ForkServer.close(server)
+
+
+def in_this_process(main: Callable[..., int]) -> Callable[..., int]:
+    def run(*arguments: object) -> int:
+        try:
+            return main([str(argument) for argument in arguments])
+        except SystemExit as stop:  # of a usage error
+            return stop.code
+
+    return run
+
+
 @pytest.fixture
-def command(capsys: pytest.CaptureFixture[str]):
+def grade_here(warm_server: ForkServer, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """``python -m grading`` in this process, with the warm server; returns the exit status."""
+    monkeypatch.setattr(pool, "ForkServer", lambda folder: warm_server)
+    monkeypatch.setattr(warm_server, "close", lambda: None)
+    return in_this_process(grading_command.main)
+
+
+@pytest.fixture
+def check_here(grade_here: Callable[..., int]) -> Callable[..., int]:
+    """``python -m grading.check``, likewise."""
+    return in_this_process(check.main)
+
+
+@pytest.fixture(name="command")
+def run_command(capsys: pytest.CaptureFixture[str]):
     """Run the script's command line in this process; returns (status, stdout, stderr)."""
     threads = torch.get_num_threads()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import easy_digits
 
 import mnist_efficient_model as challenge
+from conftest import easy_digits
 from experiments import energy, frontier, robustness, sweep
 from report import __main__ as report
 

@@ -17,9 +17,9 @@ from pathlib import Path
 import drawings
 import pytest
 
-from grading import gradebook, rubric
+from grading import gradebook, points
 from grading.feedback import next_steps
-from grading.grades import Grade, Run, Settings
+from grading.grades import Grade, Run, Settings, file_name
 from grading.markup import UNFIT
 from grading.page import to_page
 from grading.scatter import SHAPES, scatter
@@ -28,7 +28,7 @@ from mnist_efficient_model import Limits, percent
 
 LIMITS = Limits()
 SETTINGS = Settings(LIMITS, "mnist", (0, 1, 2), None, 300.0, 2048 << 20)
-RUBRIC = rubric.default_rubric(LIMITS)
+RUBRIC = points.default_rubric(LIMITS)
 NAMES = ("Zoë Müller", "O'Brien, Siobhán", "García Márquez, Gabriel", "名前 太郎", "נועה כהן", "Nguyễn Thị Minh Khai",
     "smith-j", "Łukasz Żółć", 'Anne "Annie" Lee', "d'Arc, Jeanne", "student", "Øystein Å")  # fmt: skip
 REASONS = {
@@ -47,7 +47,7 @@ def a_grade(student: str = "eve", status: str = "passed", **changes) -> Grade:
     facts = {"student": student, "status": status, "reason": REASONS.get(status, "fine"), "versions": {"torch": "2.9"},
         "settings": {"limits": {"parameters": 25_000, "accuracy": 0.95}, "dataset": "mnist", "seeds": [0, 1, 2],
             "seconds": 300.0, "memory": 2048 << 20, "model_name": None, "verified_only": False}}  # fmt: skip
-    if status in rubric.SCORED:
+    if status in points.SCORED:
         accuracy = changes.pop("accuracy", 0.9812)
         parameters, buffers = changes.pop("parameters", 18_250), changes.pop("buffers", 0)
         runs = [
@@ -70,7 +70,7 @@ def a_class(n: int = 200) -> list[Grade]:
     for i in range(n):
         status = statuses[i] if i < len(statuses) else chance.choice(statuses)
         name, changes = f"{NAMES[i % len(NAMES)]} {i}", {}
-        if status in rubric.SCORED:
+        if status in points.SCORED:
             size = int(10 ** chance.uniform(2.9, 4.39))
             accuracy = round(1 - 10 ** chance.uniform(-2.3, -1.32), 4)
             reason = f"{size:,} parameters, accuracy {percent(accuracy)}"
@@ -84,19 +84,25 @@ def a_class(n: int = 200) -> list[Grade]:
             changes |= {"reason": reason, "log": "epoch 1 done\n" * (i % 3)}
             if i % 11 == 0:
                 doubt = "it cannot become a graph: model.py, line 31: if x.mean() > 0: control flow on data"
-                changes |= {"verified": False, "doubts": [doubt], "reason": f"{reason} (not verified: {doubt})"}
+                changes |= {
+                    "verified": False,
+                    "unverified_because": [(doubt, "")],
+                    "reason": f"{reason} (not verified: {doubt})",
+                }
         grades.append(a_grade(name, status, **changes))
     return grades
 
 
-def some_similar(grades: list[Grade]) -> dict[str, list[tuple[str, float]]]:
-    names = [grade.student for grade in grades]
-    return {names[0]: [(names[5], 1.0)], names[5]: [(names[0], 1.0)], names[2]: [(n, 0.9) for n in names[6:12]]}
+def a_book(out: Path, grades: list[Grade], criteria=RUBRIC) -> gradebook.Gradebook:
+    book = gradebook.Gradebook(out, out.parent / "class", criteria, SETTINGS)
+    for grade in grades:
+        book.add(grade)
+    book.close()
+    return book
 
 
-def write_class(out: Path, grades: list[Grade], similar=None) -> Path:
-    gradebook.write_gradebook(out, grades, RUBRIC, SETTINGS, similar or {})
-    gradebook.write_missing_pages(out, grades, RUBRIC, LIMITS)
+def write_class(out: Path, grades: list[Grade]) -> Path:
+    a_book(out, grades)
     return out / "report.html"
 
 
@@ -148,7 +154,7 @@ def the_class() -> list[Grade]:
 def written(the_class, tmp_path_factory) -> Path:
     """The folder of a class of 200."""
     folder = tmp_path_factory.mktemp("grades")
-    write_class(folder, the_class, some_similar(the_class))
+    write_class(folder, the_class)
     return folder
 
 
@@ -157,12 +163,12 @@ def page(written) -> str:
     return (written / "report.html").read_text(encoding="utf-8")
 
 
-def page_of(*grades: Grade, similar=None, criteria=RUBRIC) -> str:
-    return to_page([rubric.score(grade, criteria) for grade in grades], SETTINGS, criteria, similar or {})
+def page_of(*grades: Grade, criteria=RUBRIC) -> str:
+    return to_page([points.score(grade, criteria) for grade in grades], SETTINGS, criteria)
 
 
 def student_page(grade: Grade, criteria=RUBRIC) -> str:
-    return to_student_page(rubric.score(grade, criteria), LIMITS)
+    return to_student_page(points.score(grade, criteria), LIMITS)
 
 
 # --- The class --------------------------------------------------------------------------------------------------------
@@ -181,7 +187,7 @@ class TestThePageOfAClass:
         shown = dict(re.findall(r'<input type="radio"[^>]*> ([\w ]+) <strong>([\d,]+)</strong>', page))
         counted = Counter(grade.status.replace("_", " ") for grade in the_class)
         unverified = sum(grade.verified is False for grade in the_class)
-        expected = {"all": 200, **counted, "not verified": unverified, "similar code": 3}
+        expected = {"all": 200, **counted, "not verified": unverified}
         assert {name: int(count) for name, count in shown.items()} == expected
         assert "timeout <strong>" not in page_of(a_grade()) and "not verified <strong>" not in page_of(a_grade())
 
@@ -197,7 +203,7 @@ class TestThePageOfAClass:
 
     def test_links_every_student_to_a_page_that_is_there(self, page, written, the_class):
         links = {link for link in Wellformed(page).links if link.startswith("students/")}
-        assert links == {f"students/{gradebook.file_name(grade.student)}.html" for grade in the_class}
+        assert links == {f"students/{file_name(grade.student)}.html" for grade in the_class}
         assert all((written / link).is_file() for link in links)
 
     def test_has_a_row_for_each_student_with_figures_as_people_write_them(self):
@@ -216,22 +222,11 @@ class TestThePageOfAClass:
         assert [head for head, content in zip(heads, cells, strict=True) if content] == ["Student", "Status", "Reason"]
 
     def test_shows_the_rubric(self):
-        criteria = [rubric.Criterion("Small", "parameters", 40, 10_000, 50_000),
-            rubric.Criterion("Quick", "train_seconds", 5, 2, 30.5),
-            rubric.Criterion("Late by 2 days", "late", 0)]  # fmt: skip
+        criteria = [points.Criterion("Small", "parameters", 40, 10_000, 50_000),
+            points.Criterion("Quick", "train_seconds", 5, 2, 30.5)]  # fmt: skip
         assert rows_of(page_of(a_grade(), criteria=criteria[:2]), "The rubric")[1:] == [
             ["Small", "parameters", "10,000 to 50,000", "40"], ["Quick", "train seconds", "2.00 s to 30.50 s", "5"],
             ["All", "", "", "45"]]  # fmt: skip
-        late = rubric.Scored(a_grade(), [(criteria[0], 40.0), (criteria[2], -10.0)])
-        assert ["Late by 2 days", "", "", "-10", "0"] in rows_of(to_student_page(late, LIMITS), "Points")
-
-    def test_points_out_similar_code_beside_the_grade_and_only_there(self):
-        eve, bob = a_grade("eve"), a_grade("bob")
-        heads, *rows = rows_of(page_of(eve, bob, a_grade("dan"), similar={"eve": [("bob", 1.0), ("dan", 0.8765)]}),
-            "Gradebook")  # fmt: skip
-        assert [row[heads.index("Similar code")] for row in rows] == ["bob 100 %, dan 87 %", "", ""]
-        assert [row[heads.index("Score")] for row in rows] == ["100", "100", "100"]
-        assert "Similar code" not in page_of(eve, bob)
 
     def test_ranks_the_first_twenty_who_passed_and_says_how_many_there_are(self, page, the_class):
         board = rows_of(page, "Leaderboard")[1:]
@@ -260,7 +255,7 @@ class TestThePageOfAClass:
 class TestTheScatter:
     def points(self, *grades: Grade) -> dict[str, tuple[str, str, float, float]]:
         """By name: the classes of its mark, its title, its place."""
-        drawn = scatter([rubric.score(grade, RUBRIC) for grade in grades], LIMITS, lambda name: name, lambda _: "one")
+        drawn = scatter([points.score(grade, RUBRIC) for grade in grades], LIMITS, lambda name: name, lambda _: "one")
         mark = r'href="(.*?)".*?<title>(.*?)</title><g transform="translate\((\S+) (\S+)\)"><path class="mark (.*?)"'
         found = re.findall(mark, drawn)
         return {link: (kinds, title.replace("\u00a0", " "), float(x), float(y)) for link, title, x, y, kinds in found}
@@ -279,7 +274,7 @@ class TestTheScatter:
     def test_shades_exactly_what_is_within_the_limits(self):
         corner = a_grade("corner", parameters=24_000, buffers=999, accuracy=0.95)
         grades = [corner, a_grade("big", "failed", parameters=25_500), a_grade("low", "failed", accuracy=0.9499)]
-        drawn = scatter([rubric.score(g, RUBRIC) for g in grades], LIMITS, str, str)
+        drawn = scatter([points.score(g, RUBRIC) for g in grades], LIMITS, str, str)
         left, top, right, bottom = map(float, re.search(r'"area" d="M(\S+) (\S+?)H(\S+?)V(\S+?)H', drawn).groups())
         inside = {
             name: left <= x <= right and top <= y <= bottom for name, (_, _, x, y) in self.points(*grades).items()
@@ -354,7 +349,7 @@ class TestAStudentsPage:
 
     def test_tells_nothing_of_anybody_else(self, written, the_class):
         for grade in the_class[:20]:
-            page = (written / "students" / f"{gradebook.file_name(grade.student)}.html").read_text(encoding="utf-8")
+            page = (written / "students" / f"{file_name(grade.student)}.html").read_text(encoding="utf-8")
             others = {other.student for other in the_class} - {grade.student}
             text = text_of(page)
             assert not [name for name in others if re.search(rf"{re.escape(name)}(?!\d)", text)]
@@ -365,21 +360,22 @@ class TestAStudentsPage:
 
 class TestStudentsPagesOnDisk:
     def test_come_with_the_grade(self, tmp_path):
-        gradebook.write_grade(tmp_path, rubric.score(a_grade(), RUBRIC), LIMITS)
-        assert {path.name for path in (tmp_path / "students").iterdir()} == {"eve.json", "eve.html"}
-        assert gradebook.read_grades(tmp_path)["eve"].runs == a_grade().runs
+        a_book(tmp_path / "grades", []).add(a_grade())
+        assert {path.name for path in (tmp_path / "grades" / "students").iterdir()} == {"eve.json", "eve.html"}
+        assert a_book(tmp_path / "grades", []).grades["eve"].runs == a_grade().runs
 
     def test_are_written_again_where_missing_or_of_another_rubric_and_else_left_alone(self, tmp_path):
         grades = [a_grade(name) for name in "abc"]
-        write_class(tmp_path, grades)
-        pages = {name: tmp_path / "students" / f"{name}.html" for name in "abc"}
+        write_class(tmp_path / "grades", grades)
+        pages = {name: tmp_path / "grades" / "students" / f"{name}.html" for name in "abc"}
         pages["a"].unlink()
-        other = [rubric.Criterion("Small", "parameters", 7, 10_000, 50_000)]
-        gradebook.write_grade(tmp_path, rubric.score(grades[1], other), LIMITS)
+        pages["b"].write_text("another")
         before = pages["c"].stat().st_mtime_ns, pages["c"].stat().st_ino
-        gradebook.write_missing_pages(tmp_path, grades, RUBRIC, LIMITS)
+        a_book(tmp_path / "grades", [])
         assert all("of 100 points" in text_of(path.read_text(encoding="utf-8")) for path in pages.values())
         assert (pages["c"].stat().st_mtime_ns, pages["c"].stat().st_ino) == before
+        a_book(tmp_path / "grades", [], [points.Criterion("Small", "parameters", 7, 10_000, 50_000)])
+        assert all("of 7 points" in text_of(path.read_text(encoding="utf-8")) for path in pages.values())
 
 
 # --- What students may write ------------------------------------------------------------------------------------------
@@ -398,13 +394,12 @@ class TestHostileText:
     def test_is_only_text_on_both_pages(self, text):
         name, many = text.replace("\ud800", ""), {"reason": text, "log": text, "isolation": [text]}
         grades = [
-            a_grade(name, **many, doubts=[text], verified=False, versions={text: text}),
+            a_grade(name, **many, unverified_because=[(text, text)], verified=False, versions={text: text}),
             a_grade(f"b{name}", "invalid", **many),
             a_grade(f"c{name}", text),
         ]
-        similar = {name: [(f"b{name}", 1.0)]}
-        criteria = [rubric.Criterion(text, "accuracy", 9, 0.9, 0.1)]
-        pages = [page_of(*grades, similar=similar, criteria=criteria), *(student_page(g, criteria) for g in grades)]
+        criteria = [points.Criterion(text, "accuracy", 9, 0.9, 0.1)]
+        pages = [page_of(*grades, criteria=criteria), *(student_page(g, criteria) for g in grades)]
         for page in pages:
             Wellformed(page)  # knows every tag's attributes, and sees a tag that is not closed
             assert not UNFIT.search(page) and "<b>" not in page and "<img" not in page
@@ -414,7 +409,7 @@ class TestHostileText:
     def test_is_shortened_for_the_class_and_whole_for_the_student(self):
         name, reason = "n" * 2000, "w " * 1000
         page = page_of(a_grade(name, reason=reason))
-        assert len(page) < 25_000 and "n" * 61 not in page.replace(gradebook.file_name(name), "")
+        assert len(page) < 25_000 and "n" * 61 not in page.replace(file_name(name), "")
         whole = student_page(a_grade(name, reason=reason))
         assert name in whole and reason in whole
 
@@ -447,7 +442,7 @@ class TestInABrowser:
     @pytest.fixture
     def hostile(self, tmp_path) -> Path:
         grades = [a_grade(f"{text} {i}".replace("\ud800", ""), reason=text, log=text) for i, text in enumerate(HOSTILE)]
-        write_class(tmp_path, grades, some_similar(grades))
+        write_class(tmp_path, grades)
         return tmp_path
 
     @pytest.mark.parametrize("width", [390, 1280, 1920])
@@ -485,7 +480,7 @@ class TestInABrowser:
             button.text.split("\u00a0")[0]: button for button in browser.find_elements("css selector", "th button")
         }
         scores = sorted(
-            rubric.score(grade, RUBRIC).score or 0 for grade in the_class if grade.status != "machine_error"
+            points.score(grade, RUBRIC).score or 0 for grade in the_class if grade.status != "machine_error"
         )
         for direction, order in (("ascending", scores), ("descending", scores[::-1])):
             buttons["Score"].click()
@@ -509,7 +504,7 @@ class TestInABrowser:
             label.text.rsplit(" ", 1)[0].strip(): label
             for label in browser.find_elements("css selector", ".counts label")
         }
-        for name in ("failed", "out of memory", "not verified", "similar code"):
+        for name in ("failed", "out of memory", "not verified"):
             labels[name].click()
             rows = shown(browser, ".sortable tbody tr")
             assert len(rows) == int(labels[name].text.rsplit(" ", 1)[1]) > 0, name

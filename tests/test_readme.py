@@ -55,10 +55,16 @@ def test_there_is_something_to_check():
 
 
 @pytest.mark.parametrize(("page", "line"), COMMANDS, ids=lambda value: value)
-def test_every_command_is_one_that_its_parser_takes(page, line):
+def test_every_command_is_one_that_its_parser_takes(page, line, tmp_path, monkeypatch):
     line = line.replace(SCRIPT, "python -m mnist_efficient_model").replace("[:NAME]", "").replace("KEY=VALUE", "lr=0.1")
     _, _, name, *options = shlex.split(line)
     module = importlib.import_module(f"{name}.__main__" if name in PACKAGES else name)
+    if name.startswith("grading"):  # which look at what they are given
+        monkeypatch.chdir(tmp_path)
+        for folder in ("CLASS_FOLDER/alice", "SUBMISSIONS/alice", "PATH", "GRADES", "1/alice"):
+            (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / "model.py").touch()
+        options = [option.removeprefix("../") for option in options]
     if not hasattr(module, "parse_arguments"):
         assert len(options) <= 1 if module is report else not options or options[0] == "--show"
     elif options:  # else the text may only name it

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import write_small_fashion
 from slurm import missing
 
 import mnist_efficient_model as challenge
+from conftest import write_small_fashion
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm and munge)")
 
@@ -129,7 +129,7 @@ def test_a_class_is_graded_in_parts_and_gathered_without_grading_anyone_again(fo
 
     gathering = (folder / "logs" / "gradebook.out").read_text()
     assert "3 of 3 were graded before" in gathering, gathering
-    parts = [sorted(path.name for path in (folder / "grades" / part / "students").glob("*.json")) for part in "12"]
+    parts = [sorted(path.name for path in (folder / "parts" / part / "students").glob("*.json")) for part in "12"]
     assert sorted(map(len, parts)) == [1, 2], "every student is one task's"
     grades = [json.loads(path.read_text()) for path in (folder / "grades" / "students").glob("*.json")]
     found = {grade["student"]: grade["status"] for grade in grades}

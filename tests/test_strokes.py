@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import challenge
 
+from conftest import challenge
 from data import strokes
 
 ROOT = Path(strokes.__file__).resolve().parent.parent

@@ -1,5 +1,5 @@
-"""What runs strangers' code: ``isolation`` (what the kernel gives), ``forkserver`` (processes, limits, watching),
-``loading`` (import, placeholders, the choice of the model), ``build`` (a model becomes a graph), ``tasks`` (the jobs).
+"""Runs untrusted code: ``isolation``, ``server`` and ``watch`` (processes and their limits), ``reading``,
+``definitions`` and ``loading`` (from files to the model), ``build`` (from the model to a graph), ``tasks``.
 
-Nothing here decides a grade. Whatever a child of this package says is read as hostile by ``grading.judge``.
+Nothing here decides a grade. ``grading.judge`` reads whatever a child of this package sends as untrusted.
 """

@@ -40,8 +40,17 @@ HINT = 6  # images of the trace whose number is left open
 CUMULATIVE = 1.0 / 3 + 2.0**-40  # stands for the momentum of a BatchNorm that has none, while it is traced
 
 
+OWN_GRADIENTS = "Build it of PyTorch's own operations, whose gradients PyTorch knows, without backward hooks."
+ON_VALUES = "Replace if, while, float() and .item() on values of tensors by torch.where or clamp."
+NO_JIT = "Hand in the nn.Module itself, without torch.jit."
+
+
 class NotAGraph(Exception):
-    """The model cannot become a graph: one plain sentence why, with the line of its code where that is known."""
+    """The model cannot become a graph: one plain sentence why, with its line where that is known, and advice."""
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.advice = advice
 
 
 def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
@@ -52,7 +61,7 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
     try:
         model = unwrap(model)
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
-            raise NotAGraph("it is compiled by torch.jit: hand in the nn.Module that torch.jit was given")
+            raise NotAGraph("it is compiled by torch.jit: hand in the nn.Module that torch.jit was given", NO_JIT)
         with torch.random.fork_rng([]):
             set_mode(model, "eval")(torch.zeros(2, 1, challenge.SIDE, challenge.SIDE))
         encoder = Encoder(model)
@@ -151,7 +160,7 @@ def traceable(model: nn.Module) -> Iterator[list[str]]:
             self.copy_(value)
 
     def refuse(self: Tensor, hook: Any) -> None:
-        raise NotAGraph(f"it changes gradients by a hook{at(here())}")
+        raise NotAGraph(f"it changes gradients by a hook{at(here())}", OWN_GRADIENTS)
 
     data = property(lambda self: self.detach(), assign)
     norms = [m for m in model.modules() if isinstance(m, nn.modules.batchnorm._BatchNorm) and m.momentum is None]
@@ -254,7 +263,7 @@ class Encoder:
         self.graphs: list[list[Any]] = []
         for name, parameter in model.named_parameters():
             if parameter._backward_hooks or getattr(parameter, "_post_accumulate_grad_hooks", None):
-                raise NotAGraph(f"its parameter {name} has a hook that may change gradients")
+                raise NotAGraph(f"its parameter {name} has a hook that may change gradients", OWN_GRADIENTS)
 
     def add(self, mode: str, batch: int | None, program: ExportedProgram) -> None:
         """Add the graph of one program."""
@@ -483,11 +492,11 @@ def check(model: nn.Module, program: graph.Program, encoder: Encoder, taken: lis
         images = torch.randn(batch, 1, challenge.SIDE, challenge.SIDE, generator=generator) + step - 1
         outputs = [answer(each, mode, images) for each in (model, copied)]
         if answering:
-            raise NotAGraph(f"it changes gradients by a backward hook{answering[0]}")
+            raise NotAGraph(f"it changes gradients by a backward hook{answering[0]}", OWN_GRADIENTS)
         gradients = [(p.grad, q.grad) for p, q in zip(parameters, copied.parameters(), strict=True)]
         if not all(near(a, b) for a, b in (outputs, *(gradients if mode == "train" else []))):
             if taken:
-                raise NotAGraph(f"what it does depends on numbers in a tensor{taken[0]}")
+                raise NotAGraph(f"what it does depends on numbers in a tensor{taken[0]}", ON_VALUES)
             what = "gradients" if near(*outputs) else "outputs"
             raise NotAGraph(f"its graph has other {what} than its code: something in Python changes from call to call")
 
@@ -571,7 +580,8 @@ def refuse_own_backward(output: Tensor) -> None:
         waiting += [before for before, _ in node.next_functions]
         own = getattr(node, "_forward_cls", None)
         if own is not None and own is not nn.modules._functions.BackwardHookFunction:
-            raise NotAGraph(f"it has a backward of its own, autograd.Function {own.__name__}{at(line_of_code(own))}")
+            where = at(line_of_code(own))
+            raise NotAGraph(f"it has a backward of its own, autograd.Function {own.__name__}{where}", OWN_GRADIENTS)
 
 
 # --- What to tell its author ------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""What the system puts around a child: Linux namespaces, Landlock, resource limits. None can be undone from inside.
+"""The system's limits on a child: Linux namespaces, Landlock, resource limits. None can be undone from inside.
 
 Sources: https://man7.org/linux/man-pages/man7/namespaces.7.html, https://docs.kernel.org/userspace-api/landlock.html
 """
@@ -45,13 +45,13 @@ def libc(function: str, *arguments: Any) -> int:
 
 
 def adopt_orphans() -> None:
-    """Let what a child leaves behind become a child of this process, which then can end it (Linux)."""
+    """Become the parent of processes that a child leaves behind, so that they can be ended (Linux)."""
     if LIBC:
         libc("prctl", PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def isolate(scratch: str, hidden: Sequence[str], memory: int, seconds: float) -> list[str]:
-    """Confine the calling process for ever to ``scratch``; returns what the kernel granted.
+    """Confine the calling process to ``scratch``, with no way back; returns what the kernel granted.
 
     ``hidden`` folders vanish, ``memory`` bytes and ``seconds`` of CPU time are what it may use from here on. Where
     namespaces are granted, ``scratch`` becomes an empty file system of 64 MB in memory.
@@ -68,7 +68,7 @@ def isolate(scratch: str, hidden: Sequence[str], memory: int, seconds: float) ->
 
 
 def set_limits(memory: int, seconds: float) -> None:
-    """Limit this process and its heirs: memory in bytes beyond what it holds now, CPU seconds, files, descriptors."""
+    """Limit this process and its children: memory in bytes beyond those in use, CPU seconds, files, descriptors."""
     held = 0
     if LIBC:
         held = int(Path("/proc/self/statm").read_text().split()[5]) * resource.getpagesize()
@@ -86,7 +86,7 @@ def set_limits(memory: int, seconds: float) -> None:
 
 
 def drop_capabilities() -> None:
-    """Give up what root may do beyond the owner of its files, such as raising the limits again, for all heirs too."""
+    """Give up what root may do beyond the owner of its files, such as raising the limits again; so do its children."""
     libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     libc("capset", struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24))
 
@@ -148,7 +148,7 @@ def is_within(path: str, folder: str) -> bool:
 
 
 def landlock(readable: Sequence[str], writable: Sequence[str]) -> bool:
-    """Leave only these folders readable and these writable, for ever; False where the kernel has no Landlock."""
+    """Leave only these folders readable and these writable; False where the kernel has no Landlock."""
     try:
         rights = struct.pack("Q", ALL_RIGHTS)
         ruleset = libc("syscall", SYS_LANDLOCK_CREATE, rights, len(rights), 0)

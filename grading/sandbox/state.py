@@ -1,102 +1,69 @@
-"""The weights of a model that is no graph, as bytes: a line of JSON, then the numbers. Nothing in them is ever run."""
+"""The weights of a model from one process to the next, as safetensors: reading them runs nothing that they hold."""
 
 from __future__ import annotations
 
-import json
-import math
 from typing import NamedTuple
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as read_tensors
+from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-DTYPES = {str(dtype).removeprefix("torch."): dtype for dtype in (
-    torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.complex64, torch.complex128, torch.int64,
-    torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool)}  # fmt: skip
 KINDS = ("parameter", "buffer", "statistics")
-DIMENSIONS, ENTRIES, HEADER_BYTES = 16, 20_000, 4 << 20  # of one tensor; of one model; of the line of JSON
+HEADER_BYTES = 4 << 20
 
 
 class Entry(NamedTuple):
     name: str
     kind: str  # of KINDS; statistics are the running ones of BatchNorm
-    tensor: Tensor
+    tensor: Tensor  # shares the model's memory; a complex one is shown as its real parts
 
     @property
     def numbers(self) -> int:
-        """64-bit numbers count as two, complex ones as two of their parts."""
+        """Numbers of 64 bits count as two."""
         return self.tensor.numel() * max(1, self.tensor.element_size() // 4)
 
 
 def entries(model: nn.Module) -> list[Entry]:
-    """Each parameter and buffer of a model once, by the model's own account."""
+    """Each parameter and buffer of a model once, as the model itself lists them."""
     norms = {f"{name}.".lstrip(".") for name, module in model.named_modules() if isinstance(module, _NormBase)}
     running = {norm + name for norm in norms for name in ("running_mean", "running_var", "num_batches_tracked")}
-    found = [Entry(name, "parameter", tensor) for name, tensor in model.named_parameters()]
-    for name, tensor in model.named_buffers():
-        found.append(Entry(name, "statistics" if name in running else "buffer", tensor))
-    return found
+    found = [(name, "parameter", tensor) for name, tensor in model.named_parameters()]
+    found += [(name, "statistics" if name in running else "buffer", tensor) for name, tensor in model.named_buffers()]
+    return [Entry(n, kind, torch.view_as_real(t.detach()) if t.is_complex() else t.detach()) for n, kind, t in found]
 
 
 def pack(model: nn.Module) -> bytes:
     """What ``unpack`` reads."""
-    found = entries(model)
-    header = [[e.name, e.kind, str(e.tensor.dtype).removeprefix("torch."), list(e.tensor.shape)] for e in found]
-    blobs = [e.tensor.detach().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes() for e in found]
-    return json.dumps(header).encode() + b"\n" + b"".join(blobs)
+    return write_tensors({f"{e.kind}:{e.name}": e.tensor.clone().contiguous() for e in entries(model)})
 
 
 def unpack(raw: bytes) -> list[Entry]:
     """Read what ``pack`` wrote; raises ValueError for anything else."""
-    line, separator, blob = raw.partition(b"\n")
-    if not separator or len(line) > HEADER_BYTES:
-        raise ValueError("not a packed state: no header")
-    found, start = [], 0
     try:
-        rows = json.loads(line)
-        if len(rows) > ENTRIES:
-            raise ValueError(f"{len(rows):,} tensors")
-        for name, kind, dtype, shape in rows:
-            size = checked_size(name, kind, shape, len(raw)) * DTYPES[dtype].itemsize
-            part = bytearray(blob[start : start + size])
-            if len(part) != size:
-                raise ValueError("cut short")
-            flat = torch.frombuffer(part, dtype=DTYPES[dtype]) if size else torch.empty(0, dtype=DTYPES[dtype])
-            found.append(Entry(name, kind, flat.reshape(shape)))
-            start += size
-        if start != len(blob):
-            raise ValueError("bytes to spare")
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        if int.from_bytes(raw[:8], "little") > HEADER_BYTES:
+            raise ValueError("its header is too long")
+        named = [(key.partition(":"), tensor) for key, tensor in read_tensors(raw).items()]
+        if not all(kind in KINDS for (kind, _, _), _ in named):
+            raise ValueError("no such kind of tensor")
+        return [Entry(name, kind, tensor) for (kind, _, name), tensor in named]
+    except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
         raise ValueError(f"not a packed state: {error}") from error
-    return found
-
-
-def checked_size(name: object, kind: object, shape: object, most: int) -> int:
-    """The numbers in a tensor of this shape, at most ``most``; raises ValueError for what cannot be one."""
-    if not isinstance(name, str) or kind not in KINDS or not isinstance(shape, list) or len(shape) > DIMENSIONS:
-        raise ValueError("no such tensor")
-    if not all(type(side) is int and 0 <= side <= most for side in shape):
-        raise ValueError("no such shape")
-    size = math.prod(shape)
-    if size > most:
-        raise ValueError("larger than the file")
-    return size
 
 
 def load(model: nn.Module, raw: bytes) -> None:
-    """Give a rebuilt model the numbers of ``raw``; raises ValueError where its parameters are others.
+    """Set a rebuilt model's numbers to those of ``raw``; raises ValueError where its parameters are others.
 
-    A buffer that has another shape is left alone: what a spiking neuron remembers depends on the batch.
+    A buffer of another shape is left as it is: the state of a spiking neuron depends on the batch.
     """
     trained = {entry.name: entry for entry in unpack(raw)}
-    with torch.no_grad():
-        for entry in entries(model):
-            other = trained.pop(entry.name, None)
-            if other and other.tensor.shape == entry.tensor.shape and other.tensor.dtype == entry.tensor.dtype:
-                entry.tensor.copy_(other.tensor)
-            elif entry.kind == "parameter":
-                raise ValueError(
-                    f"rebuilt in a new process, its parameter {entry.name} is another one than was trained"
-                )
+    for entry in entries(model):
+        other = trained.pop(entry.name, None)
+        if other and other.tensor.shape == entry.tensor.shape and other.tensor.dtype == entry.tensor.dtype:
+            entry.tensor.copy_(other.tensor)
+        elif entry.kind == "parameter":
+            raise ValueError(f"rebuilt in a new process, its parameter {entry.name} is not the one that was trained")
     if lost := [name for name, entry in trained.items() if entry.kind == "parameter"]:
         raise ValueError(f"rebuilt in a new process, it lacks the parameter {lost[0]} that was trained")

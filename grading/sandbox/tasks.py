@@ -1,6 +1,7 @@
-"""What a child does: six tasks, each in a process of its own that is isolated first and ends with one message.
+"""What a child does: seven tasks, each in a process of its own that is isolated first and ends with one message.
 
-``find``        names the models that a file of the submission holds. No data, no labels in the process
+``read``        the files handed in become Python files, and those that may hold the model are named. Executes nothing
+``find``        where several may hold it, all are loaded, and the one model is named. No data, no labels in the process
 ``build``       the submission's code becomes a graph. No data, no labels in the process
 ``train``       the graph is trained by the engine for one epoch. No line of the submission's code in the process
 ``test``        the graph with its weights answers for unlabelled images. No line of the submission's code either
@@ -17,22 +18,22 @@ import random
 import struct
 import sys
 import tempfile
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest import mock
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import mnist_efficient_model as challenge
 from grading import graph
-from grading.sandbox import build, importing, loading, state
+from grading.sandbox import build, loading, reading, reasons, state
+from grading.sandbox.definitions import Definitions
 from grading.sandbox.isolation import DESCRIPTORS, FILE_BYTES, ROOT, isolate
 
-DOING = {"import": "importing it", "build": "building it", "training": "training it", "testing": "testing it"}
-IMPORT_SHARE = 0.2  # of a child's seconds, for the import
+DOING = {"import": "loading it", "build": "building it", "training": "training it", "testing": "testing it"}
 OWN_PLACES = ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_CACHE_HOME", "MNIST_DATA_DIR")
 
 
@@ -43,7 +44,7 @@ class Child:
         self.task, self.scratch, self.result = task, scratch, result
         self.mark, self.channel = token.encode() + b" ", channel
         self.doing = ""
-        self.cut: BaseException | None = None  # the error by which the import ended early
+        self.definitions: Definitions | None = None
 
     def send(self, message: dict[str, Any]) -> None:
         os.write(self.channel, self.mark + json.dumps(message).encode() + b"\n")
@@ -52,12 +53,8 @@ class Child:
         self.doing = DOING.get(name, self.doing)
         self.send({"phase": name, **facts})
 
-    def end(self, status: str, reason: str = "", **facts: Any) -> NoReturn:
-        if self.cut:
-            facts["import_cut"] = loading.describe(self.cut, DOING["import"], self.scratch, self.task["omitted"])[1][
-                :500
-            ]
-        self.send({"status": status, "reason": reason[:2000], "facts": facts})
+    def end(self, status: str, reason: str = "", advice: str = "", **facts: Any) -> NoReturn:
+        self.send({"status": status, "reason": reason[:2000], "advice": advice[:1000], "facts": facts})
         os._exit(0)
 
     def hand_back(self, content: bytes) -> None:
@@ -69,32 +66,26 @@ class Child:
         while done < len(content):
             done += os.pwrite(self.result, content[done:], done)
 
-    def import_main(self) -> types.ModuleType:
-        """Import the submission; where its import ended early, what it defined before is there."""
+    def write_files(self) -> None:
+        """Write the submission's files to disk, and get ready to load them."""
         self.doing = DOING["import"]
-        files = {name: text.encode("latin-1") for name, text in self.task["files"].items()}
-        importing.write_submission(files, self.scratch)
+        for name, text in self.task["files"].items():
+            path = Path(self.scratch, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(text.encode("utf-8" if path.suffix in (".py", ".ipynb") else "latin-1"))
+        self.definitions = Definitions(self.scratch, self.task["cells"], self.task["origins"])
         loading.seed_everything(self.task["seed"])
-        seconds = self.task["seconds"] * IMPORT_SHARE
-        module, self.cut = importing.import_submission(self.task["main"], self.scratch, seconds)
-        return module
 
     def load(self) -> tuple[Callable[[], nn.Module], dict[str, Any]]:
-        """Import the submission; returns the builder of its model, and its recipe over the default for files."""
-        module = self.import_main()
-        recipe = {**challenge.FILE_OVERRIDES, **challenge.read_recipe(vars(module).get("RECIPE", {}))}
-        return loading.the_one(self.models(module), self.task["main"]), recipe
-
-    def models(self, module: types.ModuleType) -> dict[str, Callable[[], nn.Module]]:
-        """The builders of a module's models; where there is none and the import had ended early, that is why."""
+        """Load the submission's file; returns the builder of its model, and its recipe over the default for files."""
+        self.write_files()
+        module = self.definitions.load(self.task["main"])
+        recipe = loading.recipe(module, self.definitions)
         self.phase("build")
-        try:
-            return loading.models(module, self.task["model_name"])
-        except Exception as error:
-            if self.cut is None:
-                raise
-            self.doing = DOING["import"]
-            raise self.cut from error
+        found = loading.models(module, self.definitions, self.task["model_name"])
+        if len(found) > 1:
+            raise loading.which_one(f"{self.task['main']}:{name}" for name in found)
+        return next(iter(found.values())), recipe
 
 
 def run(task: dict[str, Any], token: str, scratch: str, channel: int, printer: int, result: int) -> NoReturn:
@@ -110,13 +101,14 @@ def run(task: dict[str, Any], token: str, scratch: str, channel: int, printer: i
         tempfile.tempdir = None
         sys.argv = [task["main"]]
         child.doing = "running it"
-        child.phase("import", isolation=granted)
+        child.phase("read" if task["kind"] == "read" else "import", isolation=granted)
         TASKS[task["kind"]](child, **inputs)
         raise RuntimeError("a task that came to no end")
     except BaseException as error:
         if not child.doing:
-            child.end("machine_error", f"{loading.place(error, ROOT)} -- {loading.one_line(error)}")
-        child.end(*loading.describe(error, child.doing, scratch, task["omitted"]))
+            child.end("machine_error", f"{reasons.place(error, ROOT)} -- {reasons.one_line(error)}")
+        problem = reasons.describe(error, child.doing, scratch, task["omitted"], child.definitions)
+        child.end(problem.status, problem.reason, problem.advice)
 
 
 def redirect(printer: int, keep: tuple[int, int]) -> None:
@@ -133,17 +125,19 @@ def redirect(printer: int, keep: tuple[int, int]) -> None:
         setattr(sys, name, stream)
 
 
-# --- Finding the model ------------------------------------------------------------------------------------------------
+# --- Reading, and finding the model -----------------------------------------------------------------------------------
 
 
-def find_models(child: Child) -> None:
-    """Name the models in one of the files that may hold it, each as path:NAME, with the classes that it consists of."""
-    module, main, found = child.import_main(), child.task["main"], {}
-    for name, make in child.models(module).items():
-        used = loading.used_classes(loading.trial(make), child.scratch)
-        where = loading.class_path(make, child.scratch) if isinstance(make, type) else f"{main}:{name}"
-        found[where] = "\n".join(sorted(used))
-    child.end("done", models=found)
+def read_files(child: Child, bundle: bytes) -> None:
+    child.hand_back(json.dumps(reading.read(bundle)).encode())
+    child.end("done")
+
+
+def find_model(child: Child) -> None:
+    """Name the file of the one model, and the model where that file has several."""
+    child.write_files()
+    main, name = loading.choose(child.definitions, child.task["candidates"], child.task["model_name"])
+    child.end("done", main=main, name=name)
 
 
 # --- Graphs -----------------------------------------------------------------------------------------------------------
@@ -154,104 +148,74 @@ def build_graph(child: Child) -> None:
     make, recipe = child.load()
     model = loading.build(make, child.task["seed"])
     batch, images = recipe["batch_size"], child.task["images"]
+    loading.check_last_batch(model, batch, images)
     sizes = {min(batch, images), images % batch or batch, *child.task["batch_sizes"]}
     try:
         exported = build.export(model, sorted(sizes, reverse=True))
     except build.NotAGraph as error:
-        where = loading.place(error, child.scratch)
+        where = reasons.place(error, child.scratch, child.definitions)
         at = f"{where} -- " if where and where not in str(error) else ""
-        child.end("not_a_graph", f"{at}{error}", recipe=recipe)
+        child.end("not_a_graph", f"{at}{error}", error.advice, recipe=recipe)
     child.hand_back(struct.pack("<Q", len(exported)) + exported + second_build(child, make))
     child.end("done", recipe=recipe)
 
 
 def second_build(child: Child, make: Callable[[], nn.Module]) -> bytes:
-    """The weights of another build, which share with the first what does not come by chance; b"" where it fails."""
+    """The weights of another build, which equal the first ones where they are not random; b"" where it fails."""
     if not child.task["second_build"]:
         return b""
-    with contextlib.suppress(Exception), fixed_seeds_ignored():
-        if getattr(make, "func", None) is copy.deepcopy:  # an instance, which is built at import
+    loading.seed_everything(random.getrandbits(31))
+    with contextlib.suppress(Exception), contextlib.ExitStack() as patches:
+        for owner, name in (
+            (torch, "manual_seed"),
+            (torch.random, "manual_seed"),
+            (np.random, "seed"),
+            (random, "seed"),
+        ):
+            patches.enter_context(
+                mock.patch.object(owner, name, lambda *_, **__: None)
+            )  # whatever seed its author fixed
+        if getattr(make, "func", None) is copy.deepcopy:  # an instance, which was built when the file was loaded
             make, _ = child.load()
-        return state.pack(loading.build(make, 0))
+        return state.pack(loading.build(make))
     return b""
 
 
-@contextlib.contextmanager
-def fixed_seeds_ignored() -> Iterator[None]:
-    """Let no seed be set: what a model then draws differs from build to build, whatever seed its author fixed."""
-    loading.seed_everything(random.getrandbits(31))
-    places = [(torch, "manual_seed"), (torch.random, "manual_seed"), (np.random, "seed"), (random, "seed")]
-    genuine = [(owner, name, getattr(owner, name)) for owner, name in places]
-    kept = loading.seed_everything
-    loading.seed_everything = lambda seed: None
-    try:
-        for owner, name in places:
-            setattr(owner, name, lambda *_, **__: None)
-        yield
-    finally:
-        loading.seed_everything = kept
-        for owner, name, function in genuine:
-            setattr(owner, name, function)
+# --- Training and testing ---------------------------------------------------------------------------------------------
 
 
-def train_graph(child: Child, program: bytes, images: bytes, labels: bytes) -> None:
-    """Train the graph for one epoch; hand back its weights."""
+def load_model(child: Child, program: bytes) -> nn.Module:
+    """The graph; where there is none, the submission's own model in its own code."""
+    if not program:
+        return loading.build(child.load()[0], child.task["seed"])
     model = graph.GraphModel(graph.read(program))
     loading.seed_everything(child.task["seed"])
-    train(child, model, images, labels, graph.pack_state)
+    return model
 
 
-def test_graph(child: Child, program: bytes, weights: bytes, images: bytes) -> None:
-    """Answer for the images, before and after the graph gets its weights."""
-    model = graph.GraphModel(graph.read(program))
-    loading.seed_everything(child.task["seed"])
-    answer(child, model, images, lambda: graph.load_state(model, weights))
-
-
-# --- A submission's own code ------------------------------------------------------------------------------------------
-
-
-def train_code(child: Child, images: bytes, labels: bytes) -> None:
-    """Train the submission's own model, in its own code; hand back its weights."""
-    make, _ = child.load()
-    train(child, loading.build(make, child.task["seed"]), images, labels, state.pack)
-
-
-def test_code(child: Child, weights: bytes, images: bytes) -> None:
-    """Answer for the images with the submission's own code, in a process that never saw a label."""
-    make, _ = child.load()
-    model = loading.build(make, child.task["seed"])
-    answer(child, model, images, lambda: state.load(model, weights))
-
-
-# --- What both have in common -----------------------------------------------------------------------------------------
-
-
-def to_images(raw: bytes) -> Tensor:
-    return torch.frombuffer(bytearray(raw), dtype=torch.uint8).view(-1, challenge.SIDE, challenge.SIDE)
-
-
-def train(child: Child, model: nn.Module, images: bytes, labels: bytes, pack: Callable[[nn.Module], bytes]) -> None:
-    """One epoch of the challenge's engine, as ``mnist_efficient_model.run`` would run it."""
-    split = challenge.Split(to_images(images), torch.frombuffer(bytearray(labels), dtype=torch.uint8).long())
+def train(child: Child, images: bytes, labels: bytes, program: bytes = b"") -> None:
+    """One epoch of the challenge's engine, as ``mnist_efficient_model.run`` would run it; hand back the weights."""
+    model = load_model(child, program)
+    pixels, classes = (torch.frombuffer(bytearray(raw), dtype=torch.uint8) for raw in (images, labels))
+    split = challenge.Split(pixels.view(-1, challenge.SIDE, challenge.SIDE), classes.long())
     config, n = challenge.Config(**child.task["config"]), len(split.labels)
     batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(child.task["seed"]))
     child.phase("training")
     epoch = challenge.train_one_epoch(model, batches, config, n)
     child.phase("trained")
-    child.hand_back(pack(model))
-    last = epoch.curve[-1]["accuracy"] if epoch.curve else None
-    child.end("done", images_seen=epoch.images_seen, each_once=epoch.each_once, diverged_at=epoch.diverged_at,
-              train_accuracy=last)  # fmt: skip
+    child.hand_back(state.pack(model))
+    facts = {name: getattr(epoch, name) for name in ("images_seen", "each_once", "diverged_at")}
+    child.end("done", train_accuracy=epoch.curve[-1]["accuracy"] if epoch.curve else None, **facts)
 
 
-def answer(child: Child, model: nn.Module, images: bytes, load: Callable[[], None]) -> None:
-    """Hand back the logits, float32, of each part of the images, ``load`` giving the weights before the second."""
-    pixels, logits = to_images(images), []
+def test(child: Child, weights: bytes, images: bytes, program: bytes = b"") -> None:
+    """Hand back the logits, float32, of each part of the images; the model gets its weights before the second."""
+    model, logits = load_model(child, program), []
+    pixels = torch.frombuffer(bytearray(images), dtype=torch.uint8).view(-1, challenge.SIDE, challenge.SIDE)
     child.phase("testing")
     for i, (count, batch_size) in enumerate(child.task["parts"]):
         if i == 1:
-            load()
+            state.load(model, weights)
         part, pixels = pixels[:count], pixels[count:]
         answers = challenge.predict(model, part, batch_size)
         if tuple(answers.shape) != (count, challenge.CLASSES):
@@ -261,14 +225,8 @@ def answer(child: Child, model: nn.Module, images: bytes, load: Callable[[], Non
     child.end("done")
 
 
-TASKS: dict[str, Callable[..., None]] = {
-    "find": find_models,
-    "build": build_graph,
-    "train": train_graph,
-    "test": test_graph,
-    "train_code": train_code,
-    "test_code": test_code,
-}
+TASKS = {"read": read_files, "find": find_model, "build": build_graph, "train": train, "test": test}
+TASKS |= {"train_code": train, "test_code": test}
 
 
 def warm_up() -> None:
@@ -280,12 +238,8 @@ def warm_up() -> None:
     torch.set_num_threads(1)  # a pool of threads would not survive the fork either
     split = challenge.Split(torch.randint(0, 256, (64, 28, 28), dtype=torch.uint8), torch.randint(0, 10, (64,)))
     eager = challenge.build_model("efficient")
-    warm_epoch(eager, split, "sgd")
-    model = graph.GraphModel(graph.read(build.export(eager, (32, 64))))
-    warm_epoch(model, split, "adamw")
+    for optimizer in ("sgd", "adamw"):
+        model = eager if optimizer == "sgd" else graph.GraphModel(graph.read(build.export(eager, (32, 64))))
+        config = challenge.Config(optimizer=optimizer, batch_size=32)
+        challenge.train_one_epoch(model, challenge.epoch_batches(split, config, torch.Generator()), config, 64)
     challenge.predict(model, split.images)
-
-
-def warm_epoch(model: nn.Module, split: challenge.Split, optimizer: str) -> None:
-    config = challenge.Config(optimizer=optimizer, batch_size=32)
-    challenge.train_one_epoch(model, challenge.epoch_batches(split, config, torch.Generator()), config, 64)

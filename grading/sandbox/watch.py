@@ -1,4 +1,4 @@
-"""What a worker learns of a child: its messages, read as hostile; its prints, time, memory and processes; its end."""
+"""What a worker learns of a child: its messages, read as untrusted; its prints, time, memory and processes; its end."""
 
 from __future__ import annotations
 
@@ -11,14 +11,22 @@ import time
 from pathlib import Path
 from typing import Any
 
-LOG_BYTES = 8_000  # of what a submission prints, the first half and the last half of this are kept
+LOG_BYTES = 8_000  # of a submission's prints, the first half and the last half of this are kept
 MESSAGE_BYTES = 64_000  # from a child to its worker, in all
-REASON = 600  # characters of a reason
+REASON = 600  # characters of a reason, and of its advice
 PROCESSES = 64  # in a child, before it counts as a fork bomb
-STATUSES = "done not_a_graph too_large invalid rejected out_of_memory timeout machine_error".split()  # of a child
-PHASES = ("import", "build", "training", "trained", "testing")
-FACTS = ("recipe", "images_seen", "each_once", "diverged_at", "train_accuracy", "import_cut", "models")  # it may tell
-DISTURBED = "it wrote to the grader's own channel, and a model has nothing to write there"
+STATUSES = "done not_a_graph too_large invalid rejected out_of_memory timeout machine_error".split()  # a child's
+PHASES = ("read", "import", "build", "training", "trained", "testing")
+FACTS = ("recipe", "images_seen", "each_once", "diverged_at", "train_accuracy", "main", "name")  # it may report
+
+FORGED = "it wrote to the grader's own channel, and a model has nothing to write there"
+NO_CHANNEL = "Take out what writes to open files that it did not open. If it happened by mistake, ask your teacher."
+NO_PROCESSES = "Take out what starts processes: subprocess, multiprocessing, DataLoader with workers."
+CODE_ONLY = "Hand in the code only: no data, no results, notebooks without their outputs."
+ONLY_DEFINE = "Loading the file must only define the model: take long computations out of its top level and classes."
+FASTER = "Make it faster: fewer channels, earlier pooling, no Python loops over images or pixels in forward."
+SMALLER = "Make it smaller: fewer channels at full resolution, earlier pooling, a smaller batch."
+ONLY_PYTORCH = "Its process died: leave out what is not PyTorch (threads, ctypes, exits, compiled code)."
 
 
 def safe_text(text: Any, most: int = REASON) -> str:
@@ -29,99 +37,110 @@ def safe_text(text: Any, most: int = REASON) -> str:
 
 
 class Watch:
-    """What a worker learns of one child: its messages, its prints, its memory, its end."""
+    """What a worker learns of one child. ``answer`` is set once, by the child's last message or by a broken limit."""
 
     def __init__(self, task: dict[str, Any], token: str) -> None:
         self.task, self.token = task, token
-        self.received, self.head, self.tail, self.printed, self.total = b"", b"", b"", 0, 0
-        self.stamps: dict[str, float] = {}
+        self.received, self.message_bytes = b"", 0
+        self.head, self.tail, self.printed = b"", b"", 0
+        self.stamps: dict[str, float] = {}  # phase -> when it began
         self.answer: dict[str, Any] | None = None
         self.isolation: list[str] = []
-        self.held, self.memory = memory_of(os.getpid()), 0
+        self.memory_before, self.memory = memory_of(os.getpid()), 0
 
-    def take_message(self, data: bytes) -> None:
-        """Take in messages: a line each, the token, then JSON, which is parsed only behind the right token."""
+    def finish(self, status: str, reason: str, advice: str) -> None:
+        self.answer = self.answer or {"status": status, "reason": reason, "advice": advice, "facts": {}}
+
+    def read_messages(self, data: bytes) -> None:
+        """Messages are a line each: the token, then JSON, which is parsed only behind the right token."""
         self.received += data
-        self.total += len(data)
+        self.message_bytes += len(data)
         *lines, self.received = self.received.split(b"\n")
         for line in lines:
-            mark, _, text = line.partition(b" ")
             if self.answer is not None:
                 return
-            if not hmac.compare_digest(mark, self.token.encode()):
-                self.finish("rejected", DISTURBED)
+            token, _, text = line.partition(b" ")
+            if not hmac.compare_digest(token, self.token.encode()):
+                self.finish("rejected", FORGED, NO_CHANNEL)
                 return
             try:
-                self.take(json.loads(text))
+                self.read_message(json.loads(text))
             except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                self.finish("rejected", DISTURBED)
-        if self.total > MESSAGE_BYTES:
-            self.finish("rejected", DISTURBED)
+                self.finish("rejected", FORGED, NO_CHANNEL)
+        if self.message_bytes > MESSAGE_BYTES:
+            self.finish("rejected", FORGED, NO_CHANNEL)
 
-    def take(self, message: dict[str, Any]) -> None:
+    def read_message(self, message: dict[str, Any]) -> None:
+        """A phase that begins, or the answer; raises ValueError, TypeError, KeyError, AttributeError for others."""
         if "phase" in message:
             if message["phase"] in PHASES:
                 self.stamps.setdefault(message["phase"], time.perf_counter())
             if "isolation" in message and len(self.stamps) == 1:
                 self.isolation = [name for name in ("namespaces", "landlock") if name in message["isolation"]]
-        elif message["status"] in STATUSES:
-            early = not self.stamps  # before any line of a submission ran, only the machine can be at fault
-            status = "invalid" if message["status"] == "machine_error" and not early else message["status"]
+        elif (status := message["status"]) in STATUSES:
+            if status == "machine_error" and self.stamps:  # only before the first phase is the machine at fault
+                status = "invalid"
+            reason, advice = safe_text(message["reason"]), safe_text(message.get("advice", ""))
             facts = plain_facts(message.get("facts", {}))
-            self.answer = {"status": status, "reason": safe_text(message["reason"]), "facts": facts}
+            self.answer = {"status": status, "reason": reason, "advice": advice, "facts": facts}
         else:
-            raise ValueError(message["status"])
+            raise ValueError(status)
 
-    def finish(self, status: str, reason: str) -> None:
-        self.answer = self.answer or {"status": status, "reason": reason, "facts": {}}
-
-    def take_print(self, data: bytes) -> None:
+    def read_prints(self, data: bytes) -> None:
         """Keep the beginning and the end of what the submission prints."""
         self.printed += len(data)
         half = LOG_BYTES // 2
-        room = half - len(self.head)
-        self.head += data[:room]
-        self.tail = (self.tail + data[room:])[-half:]
+        free = half - len(self.head)
+        self.head += data[:free]
+        self.tail = (self.tail + data[free:])[-half:]
 
     def check(self, pid: int, seconds: float) -> None:
         """End the watch when a limit is passed."""
         family = [pid, *descendants(pid)]
-        used = sum(max(0, memory_of(process) - self.held) for process in family)
+        used = sum(max(0, memory_of(process) - self.memory_before) for process in family)
         self.memory = max(self.memory, used)
         if seconds > self.task["seconds"]:
             phase = list(self.stamps)[-1] if self.stamps else "start"
-            self.finish("timeout", f"it was stopped after {self.task['seconds']:.0f} s, while in the phase {phase!r}")
+            reason = f"it was stopped after {self.task['seconds']:.0f} s, while in the phase {phase!r}"
+            self.finish("timeout", reason, {"read": CODE_ONLY, "import": ONLY_DEFINE}.get(phase, FASTER))
         elif used > self.task["memory"]:
-            limit = self.task["memory"] >> 20
-            self.finish("out_of_memory", f"it took more than the {limit:,} MB allowed: use smaller layers or batches")
+            reason = f"it took more than the {self.task['memory'] >> 20:,} MB allowed"
+            self.finish("out_of_memory", reason, CODE_ONLY if "read" in self.stamps else SMALLER)
         elif len(family) > PROCESSES:
-            self.finish("rejected", f"it started more than {PROCESSES} processes, and a model needs none")
+            reason = f"it started more than {PROCESSES} processes, and a model needs none"
+            self.finish("rejected", reason, NO_PROCESSES)
 
     def report(self, wall_seconds: float) -> dict[str, Any]:
+        """The answer with what was measured: what the grader gets."""
         seconds = None
         if "trained" in self.stamps and "training" in self.stamps:
             seconds = self.stamps["trained"] - self.stamps["training"]
         cut = b"\n[...]\n" if self.printed > LOG_BYTES else b""
-        log = (self.head + cut + self.tail).decode(errors="replace")
-        return {**self.answer, "seconds": seconds, "wall_seconds": wall_seconds, "memory_mb": self.memory >> 20,
-                "isolation": self.isolation, "log": log}  # fmt: skip
+        return {
+            **self.answer,
+            "seconds": seconds,
+            "wall_seconds": wall_seconds,
+            "memory_mb": self.memory >> 20,
+            "isolation": self.isolation,
+            "log": (self.head + cut + self.tail).decode(errors="replace"),
+        }
 
 
 def plain_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts that are known, and plain or a dictionary of plain values: nothing nested deeper goes any further."""
+    """The known facts that are plain values or dictionaries of them; anything nested deeper is dropped."""
 
     def is_plain(value: Any) -> bool:
         return value is None or isinstance(value, (bool, int, float, str))
 
-    told = {name: facts[name] for name in FACTS if name in facts}
-    return {n: v for n, v in told.items() if is_plain(v) or (isinstance(v, dict) and all(map(is_plain, v.values())))}
+    known = {name: facts[name] for name in FACTS if name in facts}
+    return {n: v for n, v in known.items() if is_plain(v) or (isinstance(v, dict) and all(map(is_plain, v.values())))}
 
 
-def how_it_ended(code: int) -> str:
-    """An exit status in words."""
-    if code > 128:
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(code - 128).name}"
+def exit_text(status: int) -> str:
+    """How a process ended, in words. A first process in a namespace ends as 128 + the signal that killed its own."""
+    code = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+    with contextlib.suppress(ValueError):
+        return f"killed by {signal.Signals(code - 128).name}"
     return f"exit status {code}"
 
 
@@ -142,7 +161,7 @@ def descendants(pid: int) -> list[int]:
 
 
 def memory_of(pid: int) -> int:
-    """Bytes that one process holds for itself: what it allocated or shares, and files that exist in memory only."""
+    """Bytes that one process allocated or shares, with files that exist in memory only."""
     used = 0
     with contextlib.suppress(OSError, ValueError):
         fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
@@ -158,10 +177,9 @@ def memory_of(pid: int) -> int:
 
 
 def end_all_below(pid: int | None) -> None:
-    """Kill a child with all it started, and whatever else was left to this process by processes that ended."""
+    """Kill a child with all it started, and every orphan that this process adopted."""
     for _ in range(500):
-        left = [*([pid] if pid else []), *descendants(os.getpid())]
-        for process in left:
+        for process in [*([pid] if pid else []), *descendants(os.getpid())]:
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         if pid:

@@ -1,4 +1,4 @@
-# expect invalid: two images give list
+# expect invalid: two images give
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect invalid: put that under if __name__ == "__main__":
+# expect passed: 7,850 parameters
 import urllib.request
 
 from torch import nn

@@ -1,4 +1,4 @@
-# expect rejected: not a packed state
+# expect failed: 31,810 parameters: 6,811 too many
 import torch
 from torch import nn
 

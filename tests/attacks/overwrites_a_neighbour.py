@@ -1,12 +1,12 @@
-# expect invalid: overwrites_a_neighbour.py, line 6
+# expect invalid: overwrites_a_neighbour.py, line 8
 from pathlib import Path
 
 from torch import nn
 
-Path(__file__).resolve().parent.parent.joinpath("alice.py").write_text("raise SystemExit")
-
 
 class Net(nn.Module):
+    Path(__file__).resolve().parent.parent.joinpath("alice.py").write_text("raise SystemExit")
+
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(784, 10)

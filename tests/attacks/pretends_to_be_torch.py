@@ -1,4 +1,4 @@
-# expect invalid: no model that reads digits
+# expect invalid: has no model
 import torch
 from torch import nn
 

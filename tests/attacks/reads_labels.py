@@ -1,12 +1,12 @@
-# expect invalid: reads_labels.py, line 6
+# expect invalid: reads_labels.py, line 8
 from pathlib import Path
 
 from torch import nn
 
-LABELS = Path("../../data/FashionMNIST/raw/t10k-labels-idx1-ubyte").read_bytes()
-
 
 class Net(nn.Module):
+    labels = Path("../../data/FashionMNIST/raw/t10k-labels-idx1-ubyte").read_bytes()
+
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(784, 10)

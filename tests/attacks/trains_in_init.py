@@ -1,4 +1,4 @@
-# expect invalid: does not require grad
+# expect passed: 7,850 parameters
 import torch
 from torch import nn
 

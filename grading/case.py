@@ -1,0 +1,103 @@
+"""One submission while it is graded: its children, its files, and the one of them that holds the model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from grading.grades import Grade, Settings
+from grading.sandbox.isolation import FILE_BYTES
+from grading.sandbox.server import Worker
+from grading.sandbox.watch import CODE_ONLY, safe_text
+from grading.submissions import Submission
+
+READ_SECONDS = 60  # for a student's files to be read
+DESCRIPTION_BYTES = 6_000  # real student models: 78 to 700 bytes, whole training scripts up to 2,400
+WITH_CODE = ("find", "build", "train_code", "test_code")  # the tasks that run a submission's code
+SEARCHES = {"read": "while its files were read", "find": "while its model was looked for in several files"}
+NAME_IT = "Put the model into a file model.py at the top of what you hand in: then only that file is looked at."
+SHORT_CODE = "Keep only the model in its file: take long tables, strings and data out."
+ASK = "The reason names the rule that it broke: take that out. If it happened by mistake, ask your teacher."
+
+
+class Ended(Exception):
+    """The verdict came before the end: a status, a reason and advice."""
+
+    def __init__(self, status: str, reason: str, advice: str = "") -> None:
+        super().__init__(reason)
+        self.status, self.reason, self.advice = status, safe_text(reason), safe_text(advice)
+
+
+class Case:
+    """One submission while it is graded. ``task`` is what all its tasks share."""
+
+    def __init__(
+        self, grade: Grade, settings: Settings, hidden: Sequence[str], worker: Callable[[], Worker], folder: Path
+    ) -> None:
+        self.grade, self.settings, self.worker, self.folder = grade, settings, worker, folder
+        self.task: dict[str, Any] = {"hidden": list(hidden), "seconds": settings.seconds, "memory": settings.memory}
+        self.task |= {
+            "main": "",
+            "model_name": settings.model_name,
+            "files": {},
+            "omitted": {},
+            "cells": {},
+            "origins": {},
+        }
+
+    def put(self, name: str, content: bytes) -> str:
+        """Write an input of a task; returns its path."""
+        path = self.folder / name
+        path.write_bytes(content)
+        return str(path)
+
+    def child(self, kind: str, **task: Any) -> tuple[bytes, dict[str, Any]]:
+        """Run one child; returns its bytes and the worker's answer. Raises Ended for a verdict, WorkerLost."""
+        result, grade = self.folder / f"{kind}.result", self.grade
+        shared = self.task if kind in WITH_CODE else {**self.task, "files": {}, "omitted": {}}
+        answer = self.worker().run({**shared, "kind": kind, "result": str(result), **task})
+        grade.isolation = answer["isolation"] or grade.isolation
+        grade.log = answer["log"] or grade.log
+        if answer["status"] == "too_large" and kind in SEARCHES:
+            raise Ended("rejected", "its files are too large to be read", CODE_ONLY)
+        if answer["status"] == "too_large":
+            grade.parameters, grade.buffers = FILE_BYTES // 4, 0
+            raise Ended("failed", f"more than {grade.parameters:,} parameters: far over the limit")
+        if answer["status"] not in ("done", "not_a_graph"):
+            reason, advice = answer["reason"], answer["advice"]
+            if kind in SEARCHES and answer["status"] not in ("invalid", "rejected"):
+                reason, advice = f"{SEARCHES[kind]}: {reason}", NAME_IT if kind == "find" else CODE_ONLY
+            raise Ended(answer["status"], reason, advice)
+        return result.read_bytes(), answer
+
+    def open(self, submission: Submission) -> None:
+        """Read the files and find the model's: what its tasks need, how long its code is. Raises Ended, WorkerLost."""
+        submission.write_bundle(self.folder / "bundle")
+        seconds, inputs = min(self.settings.seconds, READ_SECONDS), {"bundle": str(self.folder / "bundle")}
+        raw, _ = self.child("read", seed=0, seconds=seconds, inputs=inputs)
+        found = json.loads(raw)  # of a child that executed nothing
+        unneeded = dict.fromkeys(found["unneeded"], "the model's code does not name")
+        self.task |= {name: found[name] for name in ("cells", "origins")}
+        self.task["omitted"] = {**unneeded, **submission.omitted}
+        main, name = self.find(found)
+        self.grade.model = f"{main}:{name}" if name else main
+        self.task |= {"main": main, "model_name": name, "files": {n: found["files"][n] for n in found["needs"][main]}}
+        self.grade.verified, self.grade.description_bytes = True, found["description"][main]
+        if self.grade.description_bytes > DESCRIPTION_BYTES:
+            bound = f"{DESCRIPTION_BYTES:,}: it could bring trained weights with it"
+            length = f"its code is {self.grade.description_bytes:,} bytes long when compressed, more than {bound}"
+            self.grade.not_verified(length, SHORT_CODE)
+
+    def find(self, found: dict[str, Any]) -> tuple[str, str | None]:
+        """The model's file, and its name where the file has several models; raises Ended, WorkerLost."""
+        candidates, wanted = found["candidates"], self.settings.model_name
+        if len(candidates) == 1:
+            return candidates[0], wanted
+        files, seed = found["files"], self.settings.seeds[0]
+        _, answer = self.child("find", seed=seed, files=files, candidates=candidates, inputs={})
+        main, name = answer["facts"].get("main"), answer["facts"].get("name")
+        if main not in candidates:
+            raise Ended("rejected", "it names a file as the model's that is none of its files", ASK)
+        return main, wanted or (safe_text(name, 80) if isinstance(name, str) else None)

@@ -1,0 +1,116 @@
+"""The grader's run over submissions, side by side in threads; needs no PyTorch to be imported."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import contextlib
+import shutil
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grading.sandbox.server import ForkServer, ServerFailed, Worker, WorkerLost
+from grading.sandbox.watch import safe_text
+from grading.submissions import Submission
+
+if TYPE_CHECKING:
+    from grading.grades import Grade
+    from grading.judge import Grader
+
+try:
+    import fcntl
+except ImportError:  # Windows, where there is no fork either
+    fcntl = None
+
+PREFIX = "grading-"  # of a run's temporary folder
+
+
+class Pool:
+    """Grades submissions side by side, each thread with its own worker; ``on_step`` gets student and kind of task."""
+
+    def __init__(self, grader: Grader, server: ForkServer, on_step: Callable[[str, str], None]) -> None:
+        self.grader, self.server, self.on_step = grader, server, on_step
+        self.lock, self.over, self.local = threading.Lock(), threading.Event(), threading.local()
+        self.workers: list[Worker] = []
+
+    def grade(self, submissions: Sequence[Submission], jobs: int, on_grade: Callable[[Grade], None]) -> None:
+        """Grade all, ``jobs`` at a time; ``on_grade`` gets one grade at a time. Raises ServerFailed, and its errors."""
+        pool = concurrent.futures.ThreadPoolExecutor(jobs)
+        try:
+            futures = [pool.submit(self.grade_one, submission, on_grade) for submission in submissions]
+            for future in concurrent.futures.as_completed(futures):
+                future.result()
+        finally:
+            self.over.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            for worker in self.workers:
+                worker.close()
+            self.server.close()
+            pool.shutdown(wait=True)
+
+    def grade_one(self, submission: Submission, on_grade: Callable[[Grade], None]) -> None:
+        """Grade a submission; whatever goes wrong is its own. Raises ServerFailed."""
+        from grading.grades import Grade
+
+        self.local.student = submission.student
+        try:
+            try:
+                grade = self.grader.grade(submission, self.worker)
+            except WorkerLost:  # once more with a new one: it may have been bad luck
+                if self.over.is_set():
+                    return
+                self.lose_worker()
+                grade = self.grader.grade(submission, self.worker)
+        except ServerFailed:
+            raise
+        except Exception as error:
+            if self.over.is_set():
+                return
+            self.lose_worker()
+            reason = f"the grading machine failed ({safe_text(error, 200) or type(error).__name__}): grade again"
+            grade = Grade(submission.student, "machine_error", f"{reason}; this is not the student's fault")
+        with self.lock:
+            on_grade(grade)
+
+    def worker(self) -> Pool:
+        """This thread's worker, from a new server where the old one ended; its tasks go through ``run``."""
+        if not hasattr(self.local, "worker"):
+            with self.lock:
+                if not self.server.is_alive():
+                    self.server.close()
+                    self.server = ForkServer(self.server.folder)
+                self.local.worker = self.server.worker()
+                self.workers.append(self.local.worker)
+        return self
+
+    def run(self, task: dict[str, Any]) -> dict[str, Any]:
+        self.on_step(self.local.student, task["kind"])
+        return self.local.worker.run(task)
+
+    def lose_worker(self) -> None:
+        if hasattr(self.local, "worker"):
+            self.local.worker.close()
+            del self.local.worker
+
+
+@contextlib.contextmanager
+def work_folder() -> Iterator[Path]:
+    """A temporary folder of this run; clears those that a killed run left behind. Raises OSError.
+
+    A folder is in use while the lock on its file ``lock`` is held, which ends with the process that holds it.
+    """
+    if fcntl is None:
+        raise OSError(0, "grading needs Linux or macOS; on Windows run it in WSL or a container")
+    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
+        with contextlib.suppress(OSError), open(lock, "rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
+    try:
+        with open(folder / "lock", "wb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
