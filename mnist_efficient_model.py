@@ -1383,9 +1383,8 @@ def usable_cores(idle: bool = False) -> int:
     """Cores this process may use, by affinity and cgroup quota; with ``idle`` those not busy now, which Linux says."""
     cores, busy = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, [1]
     with contextlib.suppress(OSError):
-        for _ in range(20 * idle):  # how many threads run: one too many takes 8 times as long, since OpenMP's spin
-            busy.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))
-            time.sleep(0.003)
+        for _ in range(1000 * idle):  # how many threads run: one too many takes 8 times as long, since OpenMP's spin;
+            busy.append(int(Path("/proc/loadavg").read_text().split()[3].partition("/")[0]))  # nor do these reads sleep
     cores = max(1, min(cores, (os.cpu_count() or 1) + 1 - round(np.median(busy))))
     with contextlib.suppress(OSError, ValueError):
         quota, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()

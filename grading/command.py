@@ -110,7 +110,7 @@ def run(prog: str, command: Callable[[Sequence[str] | None], int], argv: Sequenc
         where = f" {error.filename}" if error.filename else ""
         message, status = f"cannot read or write{where}: {error.strerror or error}", MACHINE_ERROR
     except ImportError as error:
-        message, status = f"{error}: pip install -r requirements.txt -r grading/requirements.txt", MACHINE_ERROR
+        message, status = f"{error}: pip install -r requirements.txt", MACHINE_ERROR
     except Exception as error:
         from mnist_efficient_model import ChallengeError
 

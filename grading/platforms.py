@@ -39,7 +39,6 @@ def bundle(arguments: argparse.Namespace, *templates: str) -> dict[str, bytes]:
     code += [root / "mnist_efficient_model.py", *(root / "data").glob("*.py")]
     files = {str(path.relative_to(root)): path.read_bytes() for path in sorted(code)}
     lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines(keepends=True)
-    lines += (root / "grading" / "requirements.txt").read_text(encoding="utf-8").splitlines(keepends=True)
     files["requirements.txt"] = "".join(line for line in lines if not line.startswith(FOR_TESTS_ONLY)).encode()
     given = {name: getattr(arguments, name) for name in PASSED_ON}
     options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
