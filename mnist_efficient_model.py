@@ -449,10 +449,11 @@ def run(
     device: torch.device | str = "cpu",
     limits: Limits = Limits(),
     on_progress: OnProgress = None,
+    checkpoint: Path | None = None,
 ) -> "tuple[Result, nn.Module]":
-    """Build, train, evaluate, measure and judge one model; the global random state is left as it was.
+    """Build, train, evaluate, measure and judge one model, and save it to ``checkpoint`` if it passes.
 
-    ``config`` defaults to the model's recipe. Raises ChallengeError: 2 for an unknown model, 3 for one that fails.
+    The global random state is left as it was. Raises ChallengeError (2: unknown model, 3: it fails) and OSError.
     """
     device, config, name = pick_device(device), config or recipe(model), getattr(model, "__name__", str(model))
     train, test = data.train.to(device), data.test.to(device)
@@ -482,6 +483,8 @@ def run(
     broken = violations(result, limits)
     result.limits = {limit: limit not in broken for limit in ("parameters", "accuracy", "one_epoch")}
     result.violations, result.passed = list(broken.values()), not broken
+    if checkpoint and result.passed:
+        save_checkpoint(checkpoint, network, result, limits)
     return result, network
 
 
@@ -1318,21 +1321,14 @@ class Task(NamedTuple):
     checkpoint: Path | None = None  # where the model goes if it passes
 
 
-def make_run(task: Task, data: Dataset, device: torch.device, on_progress: Any = None) -> Result:
-    """Train and judge what a task asks for, and save the model if it passes."""
-    result, model = run(task.model, data, task.config, task.seed, device, on_progress=on_progress)
-    if task.checkpoint and result.passed:
-        save_checkpoint(task.checkpoint, model, result)
-    return result
-
-
-def worker(sender: Any, *arguments: Any) -> None:
+def worker(sender: Any, task: Task, data: Dataset, device: torch.device) -> None:
     """The process of one run: one thread, so that no figure depends on how many runs there are at a time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
     torch.set_num_threads(1)
     try:
         with contextlib.redirect_stdout(sys.stderr):
-            sender.send(make_run(*arguments))
+            result, _ = run(task.model, data, task.config, task.seed, device, checkpoint=task.checkpoint)
+        sender.send(result)
     except (ChallengeError, OSError) as error:
         sender.send(error)
 
@@ -1491,8 +1487,12 @@ def train_models(
             write_file(path, json.dumps(document(found[model]), indent=1) + "\n")
 
     try:
-        here = ((task, make_run(task, data, device, on_progress)) for task in tasks)
-        for done, (task, outcome) in enumerate(run_tasks(tasks, data, device, jobs, bar) if several else here, 1):
+        outcomes = run_tasks(tasks, data, device, jobs, bar)
+        if not several:
+            model, config, seed, checkpoint = tasks[0]
+            result, _ = run(model, data, config, seed, device, on_progress=on_progress, checkpoint=checkpoint)
+            outcomes = [(tasks[0], result)]
+        for done, (task, outcome) in enumerate(outcomes, 1):
             if isinstance(outcome, Result):
                 found[task.model].append(outcome)
                 if len(found[task.model]).bit_count() == 1:  # at 1, 2, 4, 8, ... runs: all the writing stays linear

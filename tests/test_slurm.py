@@ -28,6 +28,8 @@ FILES = {name: block for name, block in BLOCKS if name}  # what is to be saved u
 LINES = [block for name, block in BLOCKS if not name]  # what is to be typed, in the order of the page
 SMALLER = {  # each must be in the page
     'load_dataset("mnist")': 'load_dataset("fashion")',
+    "*/efficient.json": "*/efficient-fashion.json",
+    "$seed/efficient.json": "$seed/efficient-fashion.json",
     "--array=0-999": "--array=0-1",
     "{0..999}": "{0..1}",
     " --quiet": " --quiet --dataset fashion --batch-size 32",
@@ -84,7 +86,7 @@ def run_on_slurm(folder: Path, script: str) -> str:
 
 
 def results(folder: Path, *seeds: int) -> list[dict]:
-    return [json.loads((folder / "results" / str(seed) / "efficient.json").read_text()) for seed in seeds]
+    return [json.loads((folder / "results" / str(seed) / "efficient-fashion.json").read_text()) for seed in seeds]
 
 
 def test_the_page_is_read_as_it_is_written():
@@ -96,7 +98,7 @@ def test_a_thousand_seeds_end_in_the_figures_of_seeds_and_only_what_failed_is_ru
     prepare, submit, again, more, _ = map(smaller, LINES)
     (folder / "results").mkdir()
     (folder / "results" / "1").write_text("in the way of the second seed")
-    keep = "cp logs/gather.out {0}.out; cp results/0/efficient.json {0}.json\n"
+    keep = "cp logs/gather.out {0}.out; cp results/0/efficient-fashion.json {0}.json\n"
     first = f"{prepare}{submit}{WAIT}{keep.format('first')}rm results/1\n"
     run_on_slurm(folder, f"{first}{again}{WAIT}{keep.format('second')}{more}{WAIT}")
 
@@ -111,7 +113,7 @@ def test_a_thousand_seeds_end_in_the_figures_of_seeds_and_only_what_failed_is_ru
     command = [sys.executable, "mnist_efficient_model.py", *"--dataset fashion --batch-size 32 --seeds 2".split()]
     environment = {**os.environ, "MNIST_DATA_DIR": str(folder / "small")}
     subprocess.run([*command, "--results-dir", "together", "--quiet"], cwd=folder, env=environment, check=True)
-    together = json.loads((folder / "together" / "efficient.json").read_text())
+    together = json.loads((folder / "together" / "efficient-fashion.json").read_text())
     gathered = json.loads((folder / "results" / "efficient.json").read_text())
     assert gathered["runs"] == results(folder, 0, 1) and list(gathered["summary"]) == list(together["summary"])
     for ours, theirs in zip(gathered["runs"], together["runs"], strict=True):
