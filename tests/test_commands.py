@@ -391,6 +391,9 @@ class TestNames:
 
 
 class TestOptions:
+    def test_know_the_datasets_of_the_script_without_loading_it(self):
+        assert tuple(challenge.DATASETS) == command.DATASETS
+
     def test_choose_the_model_of_a_file_with_several(self, check_here, on_digits, tmp_path):
         (tmp_path / "two.py").write_text(LINEAR + LINEAR.replace("Net", "Other").replace("10)", "10, bias=False)"))
         assert check_here(tmp_path / "two.py", *on_digits) == 3

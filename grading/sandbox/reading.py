@@ -27,6 +27,7 @@ COMPUTED = set(
 )
 LISTING = {"listdir", "walk", "glob", "iglob", "rglob", "iterdir", "scandir", "iter_modules"}  # read file names
 CLEAR = "Clear its outputs before you save it: in Jupyter with Edit > Clear Outputs of All Cells."
+CODE_ONLY = "Hand in the code only."
 PUT_IT = "Put the model into a file model.py at the top of what you hand in."
 
 
@@ -49,7 +50,7 @@ def read(bundle: bytes) -> dict[str, Any]:
     used = {name for names in needs.values() for name in names}
     files = {name: reader.text(name) for name in used}
     if sum(map(len, files.values())) > ALL_SOURCE_BYTES:
-        raise Invalid("it holds far more than a model's code", "Hand in the code only.", "rejected")
+        raise Invalid("it holds far more than a model's code", CODE_ONLY, "rejected")
     return {
         "files": files,
         "candidates": candidates,
@@ -83,9 +84,7 @@ def unpack(raw: Mapping[str, bytes], problems: list[Invalid]) -> dict[str, bytes
                         found[str(PurePosixPath(name).parent / path)] = file.read(bound)
                     size += entry.file_size
                     if size > 8 * ALL_SOURCE_BYTES or len(entries) > FILES:
-                        raise Invalid(
-                            f"{name} holds far more than a model's code", "Hand in the code only.", "rejected"
-                        )
+                        raise Invalid(f"{name} holds far more than a model's code", CODE_ONLY, "rejected")
         except Invalid:
             raise
         except Exception as error:  # of a damaged file, zipfile raises many kinds
@@ -120,9 +119,7 @@ class Reader:
             self.problems.append(problem)
             return {}
         if len(notebook.text) > SOURCE_BYTES:
-            self.problems.append(
-                Invalid(f"{name} holds more than 0.5 MB of code", "Hand in the code only.", "rejected")
-            )
+            self.problems.append(Invalid(f"{name} holds more than 0.5 MB of code", CODE_ONLY, "rejected"))
             return {}
         self.code[name] = Code(notebook.text, notebook.cells)
         found = {}
@@ -155,12 +152,10 @@ class Reader:
             found = found or code or by_depth(self.code)
         for name in found:
             if name in omitted:
-                raise Invalid(f"{name} {omitted[name]}", "Hand in the code only.", "rejected")
+                raise Invalid(f"{name} {omitted[name]}", CODE_ONLY, "rejected")
         if not found and omitted:
             name, why = next(iter(omitted.items()))
-            raise Invalid(
-                f"{name} {why}", CLEAR if name.lower().endswith(".ipynb") else "Hand in the code only.", "rejected"
-            )
+            raise Invalid(f"{name} {why}", CLEAR if name.lower().endswith(".ipynb") else CODE_ONLY, "rejected")
         if not found:
             raise (self.problems or [Invalid("there is no model.py, nor any other Python file", PUT_IT)])[0]
         found = list({self.code[name].text: name for name in reversed(found)}.values())[::-1]

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import mnist_efficient_model as challenge
+from grading.sandbox.watch import SMALLER
 
 if TYPE_CHECKING:
     from grading.sandbox.definitions import Definitions, Skipped
@@ -20,7 +21,6 @@ CORRECT_IT = (
     "Correct the line that the reason names. The model is an nn.Module that is made without arguments, takes "
     "(N, 1, 28, 28) and returns (N, 10)."
 )
-SMALLER = "Make it smaller: fewer channels at full resolution, earlier pooling, a smaller batch."
 INTO_THE_CLASS = "Put it into the class, or write the value itself: only definitions and plain assignments are run."
 RECIPE = f"RECIPE may hold {', '.join(challenge.RECIPE_KEYS)}, as plain values."
 NO_GPU = "Leave the device to the grader: no .cuda(), no fixed device; for a new tensor, x.to(self.weight.device)."
