@@ -168,14 +168,14 @@ class Grader:
     def test(self, case: Case, run: Run, program: str | None, weights: str) -> None:
         """Have all test images answered twice, and once more one by one where the answers differ; raises Ended."""
         exam, names = Exam(self.data), np.array(run.labels)
-        logits = self.answers(case, program, weights, exam.images, exam.parts)
+        logits = self.answers(case, run, program, weights, exam.images, exam.parts)
         run.untrained_accuracy = exam.untrained_accuracy(logits[0])
         if run.untrained_accuracy > UNTRAINED_ACCURACY:
             found = f"before any training it gets {percent(run.untrained_accuracy)} right, where 10 % is usual"
             raise Ended("rejected", f"{found}: it was trained before", UNTRAINED)
         if exam.differ(logits[1], logits[2]):
             run.one_by_one = True
-            logits = self.answers(case, program, weights, *exam.again(1))
+            logits = self.answers(case, run, program, weights, *exam.again(1))
         right, noisy = exam.correct(logits[1], names)
         run.accuracy = float(right.mean())
         without = float(right[exam.twice].mean())
@@ -191,7 +191,7 @@ class Grader:
         for _ in range(DRAWS):
             try:
                 weights, _ = self.train(case, run, program, config, redraw=secrets.randbits(63))
-                logits = self.answers(case, program, case.put("weights", weights), *exam.again(batch))
+                logits = self.answers(case, run, program, case.put("weights", weights), *exam.again(batch))
             except Ended as ended:
                 case.grade.not_verified(f"it does not run from other initial values: {ended.reason}", RANDOM_START)
                 return
@@ -202,17 +202,16 @@ class Grader:
         case.grade.not_verified(f"it depends on the values that it starts from: {found}", RANDOM_START)
 
     def answers(
-        self, case: Case, program: str | None, weights: str, images: np.ndarray, parts: list[tuple[int, int]]
+        self, case: Case, run: Run, program: str | None, weights: str, images: np.ndarray, parts: list[tuple[int, int]]
     ) -> list[np.ndarray]:
         """The logits of each part of the images, float32 (n, 10); raises Ended."""
         inputs = {"weights": weights, "images": case.put("exam", images.tobytes())}
-        task = {"seed": secrets.randbelow(1 << 31), "parts": parts}
-        raw, answer = case.child("test", **task, **with_model(case, program, inputs))
-        if len(raw) != len(images) * challenge.CLASSES * 4:
+        raw, _ = case.child("test", seed=run.seed, parts=parts, **with_model(case, program, inputs))
+        if len(raw) != len(images) * challenge.CLASSES * 4 + 1:
             raise Ended("rejected", f"{len(raw):,} bytes of answers came back for {len(images):,} images", ASK)
-        if program and answer["facts"].get("writes"):
+        if program and raw[-1]:
             case.grade.not_verified("in eval() it writes to its own parameters or buffers", NO_WRITING)
-        logits = np.frombuffer(raw, np.float32).reshape(-1, challenge.CLASSES)
+        logits = np.frombuffer(raw[:-1], np.float32).reshape(-1, challenge.CLASSES)
         return np.split(logits, np.cumsum([count for count, _ in parts])[:-1])
 
 
