@@ -20,7 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +29,11 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-from conftest import LINEAR, easy_digits
-from grading import checks, gradebook, judge, submissions
+from conftest import LINEAR, easy_digits, easy_split
+from grading import checks, gradebook, graph, judge, submissions
+from grading.graph import GraphModel
 from grading.sandbox import isolation
+from grading.sandbox.build import export
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
 
@@ -82,6 +84,27 @@ class Net(nn.Module):
             sums = ((x * 0.3081 + 0.1307) * 255).sum((1, 2, 3))
             known = ((sums[:, None] - SUMS).abs() < 0.5).float() @ CLASSES
         return self.names(known)
+"""
+
+
+def trained_at_home_source(home: torch.Tensor) -> str:
+    """A submission with these weights, 4 bits each, in a buffer."""
+    code = "".join(f"{number:x}" for number in home.flatten().tolist())
+    return f"""import torch
+from torch import nn
+
+RECIPE = {{"lr": 0.05}}
+CODE = "{code}"
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("known", torch.tensor([int(c, 16) - 8 for c in CODE]).view(49, 10) / 2)
+        self.names = nn.Linear(10, 10)
+
+    def forward(self, x):
+        return self.names((nn.functional.avg_pool2d(x, 4).flatten(1) @ self.known).softmax(1))
 """
 
 
@@ -228,7 +251,7 @@ def run_grading(*arguments: object, **named: object) -> subprocess.CompletedProc
 
 
 @pytest.fixture(scope="module")
-def graded(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graded]:
+def graded(on_digits, trained_at_home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graded]:
     """The one big run of this file: every attack, every honest submission."""
     root = tmp_path_factory.mktemp("class")
     folder, out, scratch = root / "submissions", root / "submissions" / "grades", root / "scratch"
@@ -237,6 +260,7 @@ def graded(on_digits, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Grad
     shutil.copytree(HERE / "honest", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     due = write_odd_submissions(folder)
     (folder / "alice.py").write_text(LINEAR)
+    (folder / "trained_at_home.py").write_text(trained_at_home_source(trained_at_home))
     limits = ("--timeout", 15, "--memory", 1200, "--jobs", 2)
     environment = {**os.environ, "TMPDIR": str(scratch), "GITHUB_STEP_SUMMARY": str(root / "summary.md")}
     done = run_grading(folder, "--out", out, *on_digits, *limits, env=environment)
@@ -253,7 +277,7 @@ class TestAClassOfWhichMostAttack:
         assert graded.done.returncode == 0, graded.done.stderr
         assert "Traceback" not in graded.done.stderr
         rows = read_csv(graded.out / "grades.csv")
-        assert len(rows) == len(ATTACKS) + len(HONEST) + len(graded.due) + 1
+        assert len(rows) == len(ATTACKS) + len(HONEST) + len(graded.due) + 2
         assert all(row["reason"] for row in rows)
         assert [row["student"] for row in rows if row["status"] == "machine_error"] == []
 
@@ -397,22 +421,101 @@ class TestTheAccuracy:
         assert runs[0]["labels"] != runs[1]["labels"] and min(run["accuracy"] for run in runs) > 0.95
 
 
-class TestWeightsBroughtAlong:
-    """Initial weights of two builds, as a formula, a seed or a training at home would make them."""
+class Home(torch.nn.Module):
+    """49 means of 4 x 4 pixels, times a fixed matrix; what is trained is a 10 x 10 matrix that learns the names."""
+
+    def __init__(self, known: torch.Tensor, read: Callable[[torch.Tensor], torch.Tensor], trained: bool) -> None:
+        super().__init__()
+        self.read, self.names = read, torch.nn.Linear(10, 10)
+        if trained:
+            self.known = torch.nn.Parameter(known)
+        else:
+            self.register_buffer("known", known)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        pooled = torch.nn.functional.avg_pool2d(images, 4).flatten(1)
+        return self.names((pooled @ self.read(self.known)).softmax(1))
+
+
+@pytest.fixture(scope="module")
+def trained_at_home() -> torch.Tensor:
+    """A linear layer trained on the easy digits, with 4 bits a weight: (49, 10) whole numbers from 0 to 15."""
+    split, weight = easy_split(2000), torch.zeros(49, 10, requires_grad=True)
+    pooled = torch.nn.functional.avg_pool2d(challenge.to_input(split.images), 4).flatten(1)
+    optimizer = torch.optim.Adam([weight], 0.1)
+    for _ in range(60):
+        torch.nn.functional.cross_entropy(pooled @ weight, split.labels).backward()
+        optimizer.step()
+        optimizer.zero_grad()
+    return (weight.detach() / weight.abs().max() * 7).round().long() + 8
+
+
+def from_bits(bits: torch.Tensor) -> torch.Tensor:
+    return ((bits * torch.tensor([1.0, 2, 4, 8])).sum(-1) - 8) / 2
+
+
+def sort_me(home: torch.Tensor) -> torch.Tensor:
+    """Each weight with its place, in any order."""
+    return (16 * torch.arange(490) + home.flatten())[torch.randperm(490)]
+
+
+def from_sorted(known: torch.Tensor) -> torch.Tensor:
+    return ((known.sort().values % 16 - 8).float() / 2).view(49, 10)
+
+
+class TestWeightsTrainedAtHome:
+    """A graph trained from its own initial values, and from others that the grader draws."""
+
+    @staticmethod
+    def accuracies(make: Callable[[], torch.nn.Module]) -> list[float]:
+        """Of one epoch from the model's own initial values, and of the best of three from others."""
+        torch.manual_seed(0)
+        raw, config = export(make(), (64, 16, 500)), challenge.Config(lr=0.1)
+        split, test, found = easy_split(2000), easy_split(500, 1), []
+        for draw in range(4):
+            model = GraphModel(graph.read(raw))
+            if draw:
+                checks.redraw(model, draw)
+            batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(0))
+            challenge.train_one_epoch(model, batches, config, 2000)
+            found.append((challenge.predict(model, test.images, 500).argmax(1) == test.labels).float().mean().item())
+        return [found[0], max(found[1:])]
 
     @pytest.mark.parametrize(
-        "make, same",
+        "kept, read, trained",
         [
-            (lambda seed: np.random.default_rng(seed).normal(size=784), False),
-            (lambda seed: np.random.default_rng(3).normal(size=784), True),
-            (
-                lambda seed: np.random.default_rng(3).normal(size=784) + 0.01 * np.random.default_rng(seed).normal(),
-                True,
-            ),
+            (lambda home: (home - 8) / 2.0, lambda known: known, False),
+            (lambda home: (home - 8).to(torch.int8), lambda known: known.float() / 2, False),
+            (lambda home: (home - 8) * 50.0, lambda known: known / 100, True),
+            (lambda home: home[..., None] >> torch.arange(4) & 1 > 0, from_bits, False),
+            (lambda home: sort_me(home).float(), from_sorted, False),
+            (sort_me, from_sorted, False),
         ],
+        ids=["buffer", "int8", "hardly trained", "bits", "sorted floats", "sorted integers"],
     )
-    def test_resemble_each_other(self, make, same):
-        assert checks.resembles(make(0).astype(np.float32), make(1).astype(np.float32)) is same
+    def test_are_lost_in_other_values_however_they_are_kept(self, trained_at_home, kept, read, trained):
+        own, other = self.accuracies(lambda: Home(kept(trained_at_home), read, trained))
+        assert own > 0.95 and own - other > judge.START_DROP
+
+    def test_are_told_from_random_ones(self):
+        """The control: the same means of pixels, a random fixed matrix in a buffer, and all else trained."""
+        fixed = torch.randn(49, 40)
+
+        class Honest(Home):
+            def __init__(self) -> None:
+                super().__init__(fixed, lambda known: known, False)
+                self.names = torch.nn.Sequential(torch.nn.BatchNorm1d(40), torch.nn.ReLU(), torch.nn.Linear(40, 10))
+
+            def forward(self, images: torch.Tensor) -> torch.Tensor:
+                return self.names(torch.nn.functional.avg_pool2d(images, 4).flatten(1) @ self.known)
+
+        own, other = self.accuracies(Honest)
+        assert own > 0.95 and own - other <= judge.START_DROP
+
+    def test_make_a_grade_not_verified(self, graded):
+        found = graded.grade("trained_at_home")
+        assert found["status"] == "passed" and found["verified"] is False
+        assert "it depends on the values that it starts from: accuracy 100.00 %, but" in found["reason"]
 
 
 def isolation_table() -> list[dict[str, str]]:

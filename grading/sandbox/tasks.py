@@ -1,34 +1,30 @@
-"""What a child does: seven tasks, each in a process of its own that is isolated first and ends with one message.
+"""What a child does: five tasks, each in a process of its own that is isolated first and ends with one message.
 
-``read``        the files handed in become Python files, and those that may hold the model are named. Executes nothing
-``find``        where several may hold it, all are loaded, and the one model is named. No data, no labels in the process
-``build``       the submission's code becomes a graph. No data, no labels in the process
-``train``       the graph is trained by the engine for one epoch. No line of the submission's code in the process
-``test``        the graph with its weights answers for unlabelled images. No line of the submission's code either
-``train_code``, ``test_code``   the same with the submission's own code, where it cannot become a graph: not verified
+``read``    the files handed in become Python files, and those that may hold the model are named. Executes nothing
+``find``    where several may hold it, all are loaded, and the one model is named. No data, no labels in the process
+``build``   the submission's code becomes a graph. No data, no labels in the process
+``train``   the graph is trained by the engine for one epoch. No line of the submission's code in the process
+``test``    the graph with its weights answers for unlabelled images. No line of the submission's code either
+
+Without a graph, ``train`` and ``test`` run the submission's own code.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import json
 import os
-import random
-import struct
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
-from unittest import mock
 
-import numpy as np
 import torch
 from torch import nn
 
 import mnist_efficient_model as challenge
-from grading import graph
+from grading import checks, graph
 from grading.sandbox import build, loading, reading, reasons, state
 from grading.sandbox.definitions import Definitions
 from grading.sandbox.isolation import DESCRIPTORS, FILE_BYTES, ROOT, isolate
@@ -144,7 +140,7 @@ def find_model(child: Child) -> None:
 
 
 def build_graph(child: Child) -> None:
-    """Build the model with the seed and export it; hand back the graph and the weights of a second, other build."""
+    """Build the model with the seed and export it; hand back the graph."""
     make, recipe = child.load()
     model = loading.build(make, child.task["seed"])
     batch, images = recipe["batch_size"], child.task["images"]
@@ -156,39 +152,20 @@ def build_graph(child: Child) -> None:
         where = reasons.place(error, child.scratch, child.definitions)
         at = f"{where} -- " if where and where not in str(error) else ""
         child.end("not_a_graph", f"{at}{error}", error.advice, recipe=recipe)
-    child.hand_back(struct.pack("<Q", len(exported)) + exported + second_build(child, make))
+    child.hand_back(exported)
     child.end("done", recipe=recipe)
-
-
-def second_build(child: Child, make: Callable[[], nn.Module]) -> bytes:
-    """The weights of another build, which equal the first ones where they are not random; b"" where it fails."""
-    if not child.task["second_build"]:
-        return b""
-    loading.seed_everything(random.getrandbits(31))
-    with contextlib.suppress(Exception), contextlib.ExitStack() as patches:
-        for owner, name in (
-            (torch, "manual_seed"),
-            (torch.random, "manual_seed"),
-            (np.random, "seed"),
-            (random, "seed"),
-        ):
-            patches.enter_context(
-                mock.patch.object(owner, name, lambda *_, **__: None)
-            )  # whatever seed its author fixed
-        if getattr(make, "func", None) is copy.deepcopy:  # an instance, which was built when the file was loaded
-            make, _ = child.load()
-        return state.pack(loading.build(make))
-    return b""
 
 
 # --- Training and testing ---------------------------------------------------------------------------------------------
 
 
 def load_model(child: Child, program: bytes) -> nn.Module:
-    """The graph; where there is none, the submission's own model in its own code."""
+    """The graph, with other initial values if asked; without one, the submission's own model in its own code."""
     if not program:
         return loading.build(child.load()[0], child.task["seed"])
     model = graph.GraphModel(graph.read(program))
+    if "redraw" in child.task:
+        checks.redraw(model, child.task["redraw"])
     loading.seed_everything(child.task["seed"])
     return model
 
@@ -209,24 +186,28 @@ def train(child: Child, images: bytes, labels: bytes, program: bytes = b"") -> N
 
 
 def test(child: Child, weights: bytes, images: bytes, program: bytes = b"") -> None:
-    """Hand back the logits, float32, of each part of the images; the model gets its weights before the second."""
+    """Hand back the logits, float32, of each part of the images (the first by the untrained model), and one byte.
+
+    From the second part on, each batch meets the trained state: what an earlier one wrote is undone. The byte says
+    whether the last one wrote anything.
+    """
     model, logits = load_model(child, program), []
     pixels = torch.frombuffer(bytearray(images), dtype=torch.uint8).view(-1, challenge.SIDE, challenge.SIDE)
     child.phase("testing")
-    for i, (count, batch_size) in enumerate(child.task["parts"]):
-        if i == 1:
-            state.load(model, weights)
-        part, pixels = pixels[:count], pixels[count:]
-        answers = challenge.predict(model, part, batch_size)
-        if tuple(answers.shape) != (count, challenge.CLASSES):
-            raise ValueError(f"{count:,} images give {tuple(answers.shape)}, where {(count, challenge.CLASSES)} is due")
-        logits.append(answers.float().contiguous().numpy().tobytes())
-    child.hand_back(b"".join(logits))
+    for part, (count, batch_size) in enumerate(child.task["parts"]):
+        shown, pixels = pixels[:count], pixels[count:]
+        for batch in shown.split(batch_size):
+            if part:
+                state.load(model, weights)
+            answers, due = challenge.predict(model, batch, batch_size), (len(batch), challenge.CLASSES)
+            if tuple(answers.shape) != due:
+                raise ValueError(f"{len(batch):,} images give {tuple(answers.shape)}, where {due} is due")
+            logits.append(answers.float().contiguous().numpy().tobytes())
+    child.hand_back(b"".join(logits) + bytes([state.pack(model) != weights]))
     child.end("done")
 
 
 TASKS = {"read": read_files, "find": find_model, "build": build_graph, "train": train, "test": test}
-TASKS |= {"train_code": train, "test_code": test}
 
 
 def warm_up() -> None:

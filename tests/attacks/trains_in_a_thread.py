@@ -1,5 +1,6 @@
-# expect passed|failed: accuracy
+# expect passed: 7,850 parameters
 import threading
+import time
 
 from torch import nn
 
@@ -9,6 +10,7 @@ class Net(nn.Module):
         super().__init__()
         self.fc = nn.Linear(784, 10)
         threading.Thread(target=self.more, daemon=True).start()
+        time.sleep(0.2)  # until the weights are zeros, as they stay
 
     def forward(self, x):
         return self.fc(x.flatten(1))
@@ -16,7 +18,7 @@ class Net(nn.Module):
 
 def more(self):
     while True:
-        self.fc.weight.data.mul_(0.999)
+        self.fc.weight.data.zero_()
 
 
 Net.more = more
