@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -145,6 +146,21 @@ class TestAChild:
             warm_server.run({**task, "result": str(tmp_path / "no" / "such" / "folder")})
         report = warm_server.run({**task, "result": str(tmp_path / "result")})
         assert report["status"] == "invalid" and "missing 1 required" in report["reason"]
+
+
+@pytest.mark.skipif(isolation.LIBC is None, reason="needs Linux")
+def test_namespaces_alone_hide_the_folder_in_which_a_child_works(tmp_path):
+    for name in ("hidden", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "secret").write_text("labels")
+    probe = [sys.executable, ROOT / "tests" / "probe_isolation.py", os.getuid(), "landlock"]
+    command = [*probe, tmp_path / "hidden", tmp_path / "other", 9]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    found = json.loads(done.stdout)
+    if found["granted"] != ["namespaces"]:
+        pytest.skip("this kernel grants no namespaces")
+    assert not found["read the data and the results"] and not found["write outside its own folder"]
+    assert found["read other files of the user"], "which takes Landlock"
 
 
 def packed(header: object, content: bytes = b"1234") -> bytes:

@@ -29,7 +29,8 @@ DESCRIPTORS = 256  # that a child may hold
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
 MS_PRIVATE_RECURSIVE, AT_RECURSIVE, READ_ONLY = (1 << 18) | (1 << 14), 0x8000, 1
 SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
-READ_RIGHTS, ALL_RIGHTS, FILE_RIGHTS = 0b1101, (1 << 13) - 1, 0b111  # execute, read file, read folder; all of ABI 1
+READ_RIGHTS, FILE_RIGHTS = 0b1101, 0b111 | 1 << 14  # execute, read file, read folder; execute, write, read, truncate
+ALL_RIGHTS = (1 << 15) - 1, (1 << 13) - 1  # of ABI 3 (Linux 6.2; before it, other files can be emptied) and ABI 1
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 CAPABILITY_VERSION_3 = 0x20080522
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -140,12 +141,13 @@ def is_within(path: str, folder: str) -> bool:
 
 def landlock(readable: Sequence[str], writable: Sequence[str]) -> bool:
     """Leave only these folders readable and these writable; False where the kernel has no Landlock."""
-    try:
-        rights = struct.pack("Q", ALL_RIGHTS)
-        ruleset = libc("syscall", SYS_LANDLOCK_CREATE, rights, len(rights), 0)
-    except OSError:
+    for rights in ALL_RIGHTS:
+        with contextlib.suppress(OSError):
+            ruleset = libc("syscall", SYS_LANDLOCK_CREATE, struct.pack("Q", rights), 8, 0)
+            break
+    else:
         return False
-    for paths, allowed in ((readable, READ_RIGHTS), (writable, ALL_RIGHTS)):
+    for paths, allowed in ((readable, READ_RIGHTS), (writable, rights)):
         for path in filter(os.path.exists, paths):
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
             rule = struct.pack("=Qi", allowed if os.path.isdir(path) else allowed & FILE_RIGHTS, parent)
