@@ -9,13 +9,13 @@ from typing import Any
 
 from grading.grades import Grade, Settings
 from grading.sandbox.isolation import FILE_BYTES
-from grading.sandbox.server import Worker
 from grading.sandbox.watch import CODE_ONLY, safe_text
 from grading.submissions import Submission
 
+RunTask = Callable[[dict[str, Any]], dict[str, Any]]  # task -> report: see grading/sandbox/server.py
 READ_SECONDS = 60  # for a student's files to be read
 DESCRIPTION_BYTES = 6_000  # real student models: 78 to 700 bytes, whole training scripts up to 2,400
-WITH_CODE = ("find", "build", "train_code", "test_code")  # the tasks that run a submission's code
+WITH_CODE = ("find", "build")  # the tasks that always run the code of a submission
 SEARCHES = {"read": "while its files were read", "find": "while its model was looked for in several files"}
 NAME_IT = "Put the model into a file model.py at the top of what you hand in: then only that file is looked at."
 SHORT_CODE = "Keep only the model in its file: take long tables, strings and data out."
@@ -33,19 +33,11 @@ class Ended(Exception):
 class Case:
     """One submission while it is graded. ``task`` is what all its tasks share."""
 
-    def __init__(
-        self, grade: Grade, settings: Settings, hidden: Sequence[str], worker: Callable[[], Worker], folder: Path
-    ) -> None:
-        self.grade, self.settings, self.worker, self.folder = grade, settings, worker, folder
-        self.task: dict[str, Any] = {"hidden": list(hidden), "seconds": settings.seconds, "memory": settings.memory}
-        self.task |= {
-            "main": "",
-            "model_name": settings.model_name,
-            "files": {},
-            "omitted": {},
-            "cells": {},
-            "origins": {},
-        }
+    def __init__(self, grade: Grade, settings: Settings, hidden: Sequence[str], run: RunTask, folder: Path) -> None:
+        self.grade, self.settings, self.run, self.folder = grade, settings, run, folder
+        self.task: dict[str, Any] = {"hidden": hidden, "seconds": settings.seconds, "memory": settings.memory}
+        self.task |= {"main": "", "model_name": settings.model_name}
+        self.task |= {name: {} for name in ("files", "omitted", "cells", "origins")}
 
     def put(self, name: str, content: bytes) -> str:
         """Write an input of a task; returns its path."""
@@ -54,33 +46,31 @@ class Case:
         return str(path)
 
     def child(self, kind: str, **task: Any) -> tuple[bytes, dict[str, Any]]:
-        """Run one child; returns its bytes and the worker's answer. Raises Ended for a verdict, WorkerLost."""
+        """Run one child; returns its bytes and the worker's report. Raises Ended for a verdict, WorkerLost."""
         result, grade = self.folder / f"{kind}.result", self.grade
         shared = self.task if kind in WITH_CODE else {**self.task, "files": {}, "omitted": {}}
-        answer = self.worker().run({**shared, "kind": kind, "result": str(result), **task})
-        grade.isolation = answer["isolation"] or grade.isolation
-        grade.log = answer["log"] or grade.log
-        if answer["status"] == "too_large" and kind in SEARCHES:
-            raise Ended("rejected", "its files are too large to be read", CODE_ONLY)
-        if answer["status"] == "too_large":
+        report = self.run({**shared, "kind": kind, "result": str(result), **task})
+        grade.isolation, grade.log = report["isolation"] or grade.isolation, report["log"] or grade.log
+        status, reason, advice = report["status"], report["reason"], report["advice"]
+        if status in ("done", "not_a_graph"):
+            return result.read_bytes(), report
+        if status == "too_large" and kind not in SEARCHES:
             grade.parameters, grade.buffers = FILE_BYTES // 4, 0
             raise Ended("failed", f"more than {grade.parameters:,} parameters: far over the limit")
-        if answer["status"] not in ("done", "not_a_graph"):
-            reason, advice = answer["reason"], answer["advice"]
-            if kind in SEARCHES and answer["status"] not in ("invalid", "rejected"):
-                reason, advice = f"{SEARCHES[kind]}: {reason}", NAME_IT if kind == "find" else CODE_ONLY
-            raise Ended(answer["status"], reason, advice)
-        return result.read_bytes(), answer
+        if status == "too_large":
+            raise Ended("rejected", "its files are too large to be read", CODE_ONLY)
+        if kind in SEARCHES and status not in ("invalid", "rejected"):
+            reason, advice = f"{SEARCHES[kind]}: {reason}", NAME_IT if kind == "find" else CODE_ONLY
+        raise Ended(status, reason, advice)
 
     def open(self, submission: Submission) -> None:
         """Read the files and find the model's: what its tasks need, how long its code is. Raises Ended, WorkerLost."""
-        submission.write_bundle(self.folder / "bundle")
-        seconds, inputs = min(self.settings.seconds, READ_SECONDS), {"bundle": str(self.folder / "bundle")}
-        raw, _ = self.child("read", seed=0, seconds=seconds, inputs=inputs)
-        found = json.loads(raw)  # of a child that executed nothing
-        unneeded = dict.fromkeys(found["unneeded"], "the model's code does not name")
-        self.task |= {name: found[name] for name in ("cells", "origins")}
-        self.task["omitted"] = {**unneeded, **submission.omitted}
+        bundle = self.folder / "bundle"
+        submission.write_bundle(bundle)
+        seconds = min(self.settings.seconds, READ_SECONDS)
+        found = json.loads(self.child("read", seed=0, seconds=seconds, inputs={"bundle": str(bundle)})[0])
+        omitted = {**dict.fromkeys(found["unneeded"], "the model's code does not name"), **submission.omitted}
+        self.task |= {"omitted": omitted, "cells": found["cells"], "origins": found["origins"]}
         main, name = self.find(found)
         self.grade.model = f"{main}:{name}" if name else main
         self.task |= {"main": main, "model_name": name, "files": {n: found["files"][n] for n in found["needs"][main]}}
@@ -95,9 +85,9 @@ class Case:
         candidates, wanted = found["candidates"], self.settings.model_name
         if len(candidates) == 1:
             return candidates[0], wanted
-        files, seed = found["files"], self.settings.seeds[0]
-        _, answer = self.child("find", seed=seed, files=files, candidates=candidates, inputs={})
-        main, name = answer["facts"].get("main"), answer["facts"].get("name")
+        seed = self.settings.seeds[0]
+        _, report = self.child("find", seed=seed, files=found["files"], candidates=candidates, inputs={})
+        main, name = report["facts"].get("main"), report["facts"].get("name")
         if main not in candidates:
             raise Ended("rejected", "it names a file as the model's that is none of its files", ASK)
         return main, wanted or (safe_text(name, 80) if isinstance(name, str) else None)

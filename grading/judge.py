@@ -13,7 +13,7 @@ import dataclasses
 import math
 import secrets
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,11 @@ import numpy as np
 
 import mnist_efficient_model as challenge
 from grading import graph
-from grading.case import ASK, Case, Ended
+from grading.case import ASK, Case, Ended, RunTask
 from grading.checks import BATCHES, Exam
 from grading.grades import Grade, Run, Settings, judge, sha256, summarise, versions
 from grading.sandbox import state
 from grading.sandbox.reasons import RECIPE
-from grading.sandbox.server import Worker
 from grading.sandbox.watch import safe_text
 from grading.submissions import Submission
 from mnist_efficient_model import percent
@@ -46,7 +45,7 @@ AS_A_GRAPH = (
 
 
 class Grader:
-    """Data, labels and verdicts. Threads share it; each brings its own worker."""
+    """Data, labels and verdicts. Threads share it."""
 
     def __init__(self, data: challenge.Dataset, settings: Settings, hidden: Sequence[Path], work: Path) -> None:
         self.data, self.settings, self.work = data, settings, work
@@ -55,7 +54,7 @@ class Grader:
         self.images = work / "images"
         self.images.write_bytes(data.train.images.numpy().tobytes())
 
-    def grade(self, submission: Submission, worker: Callable[[], Worker]) -> Grade:
+    def grade(self, submission: Submission, run: RunTask) -> Grade:
         """Build, train, test a submission with every seed, and judge it. Raises WorkerLost."""
         grade = Grade(submission.student, "", "", key=self.settings.key(submission, self.digest))
         grade.settings, grade.versions = dataclasses.asdict(self.settings), versions()
@@ -64,7 +63,7 @@ class Grader:
             return grade
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             try:
-                case = Case(grade, self.settings, self.hidden, worker, Path(folder))
+                case = Case(grade, self.settings, self.hidden, run, Path(folder))
                 case.open(submission)
                 for seed in self.settings.seeds:
                     self.run(case, seed)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from grading.sandbox.server import ForkServer, ServerFailed, Worker, WorkerLost
+from grading.sandbox.server import ForkServer, ServerFailed, WorkerLost
 from grading.sandbox.watch import safe_text
 from grading.submissions import Submission
 
@@ -28,12 +28,11 @@ PREFIX = "grading-"  # of a run's temporary folder
 
 
 class Pool:
-    """Grades submissions side by side, each thread with its own worker; ``on_step`` gets student and kind of task."""
+    """Grades submissions side by side, in threads; ``on_step`` gets student and kind of task."""
 
     def __init__(self, grader: Grader, server: ForkServer, on_step: Callable[[str, str], None]) -> None:
         self.grader, self.server, self.on_step = grader, server, on_step
         self.lock, self.over, self.local = threading.Lock(), threading.Event(), threading.local()
-        self.workers: list[Worker] = []
 
     def grade(self, submissions: Sequence[Submission], jobs: int, on_grade: Callable[[Grade], None]) -> None:
         """Grade all, ``jobs`` at a time; ``on_grade`` gets one grade at a time. Raises ServerFailed, and its errors."""
@@ -45,8 +44,6 @@ class Pool:
         finally:
             self.over.set()
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in self.workers:
-                worker.close()
             self.server.close()
             pool.shutdown(wait=True)
 
@@ -57,42 +54,24 @@ class Pool:
         self.local.student = submission.student
         try:
             try:
-                grade = self.grader.grade(submission, self.worker)
-            except WorkerLost:  # once more with a new one: it may have been bad luck
+                grade = self.grader.grade(submission, self.run)
+            except WorkerLost:  # once more: it may have been bad luck
                 if self.over.is_set():
                     return
-                self.lose_worker()
-                grade = self.grader.grade(submission, self.worker)
+                grade = self.grader.grade(submission, self.run)
         except ServerFailed:
             raise
         except Exception as error:
             if self.over.is_set():
                 return
-            self.lose_worker()
             reason = f"the grading machine failed ({safe_text(error, 200) or type(error).__name__}): grade again"
             grade = Grade(submission.student, "machine_error", f"{reason}; this is not the student's fault")
         with self.lock:
             on_grade(grade)
 
-    def worker(self) -> Pool:
-        """This thread's worker, from a new server where the old one ended; its tasks go through ``run``."""
-        if not hasattr(self.local, "worker"):
-            with self.lock:
-                if not self.server.is_alive():
-                    self.server.close()
-                    self.server = ForkServer(self.server.folder)
-                self.local.worker = self.server.worker()
-                self.workers.append(self.local.worker)
-        return self
-
     def run(self, task: dict[str, Any]) -> dict[str, Any]:
         self.on_step(self.local.student, task["kind"])
-        return self.local.worker.run(task)
-
-    def lose_worker(self) -> None:
-        if hasattr(self.local, "worker"):
-            self.local.worker.close()
-            del self.local.worker
+        return self.server.run(task)
 
 
 @contextlib.contextmanager

@@ -99,9 +99,8 @@ def grades(digits: Path, warm_server, tmp_path_factory: pytest.TempPathFactory) 
     """The grades of the class, as it was handed in."""
     data = challenge.load_dataset("fashion", digits)
     settings = Settings(challenge.Limits(), data.name, (0,), None, 30.0, 2 << 30)
-    grader, worker = Grader(data, settings, [], tmp_path_factory.mktemp("work")), warm_server.worker()
-    found = [grader.grade(submission, lambda: worker) for submission in submissions.find_submissions(CLASS)]
-    worker.close()
+    grader = Grader(data, settings, [], tmp_path_factory.mktemp("work"))
+    found = [grader.grade(submission, warm_server.run) for submission in submissions.find_submissions(CLASS)]
     return {grade.student: grade for grade in found}
 
 

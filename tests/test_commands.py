@@ -16,7 +16,6 @@ import sys
 import termios
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -25,7 +24,7 @@ from conftest import LINEAR
 from grading import __main__ as grading_command
 from grading import check, command, gradebook, grades, judge, pool, submissions
 from grading.sandbox import isolation
-from grading.sandbox.server import ForkServer, ServerFailed
+from grading.sandbox.server import ForkServer, ServerFailed, WorkerLost
 from mnist_efficient_model import Limits
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
@@ -153,7 +152,7 @@ class TestTheEnd:
         "break_it, words",
         [
             (lambda patch: patch.setattr(pool.tempfile, "mkdtemp", full), "No space left on device"),
-            (lambda patch: patch.setattr(ForkServer, "worker", cannot_start), "no memory for PyTorch"),
+            (lambda patch: patch.setattr(ForkServer, "run", cannot_start), "no memory for PyTorch"),
             (lambda patch: patch.setattr(gradebook, "write_file", full), "No space left on device"),
         ],
     )
@@ -196,7 +195,7 @@ def full(*_: object, **__: object) -> str:
     raise OSError(28, "No space left on device", "/tmp/grading-x")
 
 
-def cannot_start(_: ForkServer) -> None:
+def cannot_start(_: ForkServer, task: dict) -> None:
     raise ServerFailed("no memory for PyTorch")
 
 
@@ -334,25 +333,23 @@ class TestOneSubmissionsTrouble:
         assert statuses(tmp_path / "grades") == {"alice": "machine_error", "bob": "invalid"}
         assert len(capsys.readouterr().err.splitlines()) == 3
 
-    def test_that_ends_the_fork_server_does_not_end_the_class(
-        self, grade_here, on_digits, tmp_path, monkeypatch, warm_server
-    ):
-        servers = [SimpleNamespace(is_alive=lambda: False, close=lambda: None, folder=tmp_path), warm_server]
-        monkeypatch.setattr(pool, "ForkServer", lambda folder: servers.pop(0))
+    def test_that_ends_the_fork_server_does_not_end_the_class(self, grade_here, on_digits, tmp_path, warm_server):
+        warm_server.process.kill()
+        warm_server.process.wait()
         folder = a_class(tmp_path / "class", alice=LINEAR)
         assert grade_here(folder, "--out", tmp_path / "grades", *on_digits) == 0
         assert statuses(tmp_path / "grades") == {"alice": "passed"}
 
     def test_with_a_worker_that_dies_is_retried_with_another(self, grade_here, on_digits, tmp_path, monkeypatch):
-        genuine, lost = pool.Worker.run, []
+        genuine, lost = ForkServer.run, []
 
         def run(self, task):
             if not lost:
-                lost.append(self)
-                self.close()
+                lost.append(task)
+                raise WorkerLost("a worker ended")
             return genuine(self, task)
 
-        monkeypatch.setattr(pool.Worker, "run", run)
+        monkeypatch.setattr(ForkServer, "run", run)
         folder = a_class(tmp_path / "class", alice=LINEAR)
         assert grade_here(folder, "--out", tmp_path / "grades", *on_digits) == 0
         assert statuses(tmp_path / "grades") == {"alice": "passed"}

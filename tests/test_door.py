@@ -10,7 +10,7 @@ import json
 import random
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -34,14 +34,12 @@ Files = dict[str, "str | bytes"]
 
 
 @pytest.fixture(scope="module")
-def grade(digits: Path, warm_server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[Path], Grade]]:
+def grade(digits: Path, warm_server, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Grade]:
     """Grades a file or folder with one seed."""
     folder = tmp_path_factory.mktemp("work")
     data = challenge.load_dataset("fashion", digits)
     grader = Grader(data, Settings(challenge.Limits(), data.name, (0,), None, 10.0, 1 << 30), [], folder)
-    worker = warm_server.worker()
-    yield lambda path: grader.grade(submissions.read_submission(path), lambda: worker)
-    worker.close()
+    return lambda path: grader.grade(submissions.read_submission(path), warm_server.run)
 
 
 def write(folder: Path, files: Files) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -15,8 +16,8 @@ import torch
 from torch import nn
 
 from grading.sandbox import isolation, state
-from grading.sandbox.server import ForkServer, ServerFailed
-from grading.sandbox.watch import Watch
+from grading.sandbox.server import ForkServer, ServerFailed, WorkerLost
+from grading.sandbox.watch import LOG_BYTES, Watch
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -25,65 +26,78 @@ class TestAMessageOfAChild:
     """A worker reads it as untrusted."""
 
     @staticmethod
-    def answer(line: bytes) -> dict:
-        watch = Watch({"seconds": 1, "memory": 1}, "token")
-        watch.read_messages(line + b"\n")
+    def answer(*lines: bytes) -> dict:
+        watch = Watch({"seconds": 1, "memory": 1})
+        watch.read_messages(b"".join(line + b"\n" for line in lines))
         return watch.answer
 
-    def test_counts_behind_the_right_token_only(self):
+    def test_counts_once(self):
         content = {"status": "done", "reason": "", "advice": "", "facts": {"images_seen": 7}}
-        message = json.dumps(content).encode()
-        assert self.answer(b"token " + message) == content
-        for forged in (b"other ", b"token", b"", b"tokem "):
-            assert self.answer(forged + message)["status"] == "rejected"
+        assert self.answer(json.dumps(content).encode(), b'{"status": "invalid", "reason": ""}') == content
 
     @pytest.mark.parametrize("status", ["passed", "failed", "crashed", "", None, [], {}])
     def test_never_gives_a_verdict(self, status):
-        message = json.dumps({"status": status, "reason": "", "facts": {}}).encode()
-        assert self.answer(b"token " + message)["status"] == "rejected"
+        assert self.answer(json.dumps({"status": status, "reason": ""}).encode())["status"] == "rejected"
 
     @pytest.mark.parametrize(
         "text",
         [
+            b"",
+            b"hello",
             b"{",
             b"[" * 60_000,
             b"7",
             b'{"status": "done"}',
+            b'{"phase": "passed"}',
             b"x" * 70_000,
+            b'{"phase": "build"}\n' * 4_000,
             b'{"status": "done", "reason": "", "facts": 7}',
         ],
     )
-    def test_that_is_malformed_ends_the_child(self, text):
-        assert self.answer(b"token " + text)["status"] == "rejected"
+    def test_that_is_malformed_or_too_long_ends_the_child(self, text):
+        assert self.answer(text)["status"] == "rejected"
 
     def test_is_cut_and_cleaned(self):
         text = "a\n# b\x1b[2J" + "c" * 5000
-        message = {"status": "invalid", "reason": text, "advice": text, "facts": {"x": 1, "recipe": [1]}}
-        answer = self.answer(b"token " + json.dumps(message).encode())
+        facts = {"train_accuracy": 1, "main": [1], "recipe": {"lr": {}}, "name": {"lr": 1}}
+        message = {"status": "invalid", "reason": text, "advice": text, "facts": facts}
+        answer = self.answer(json.dumps(message).encode())
         assert answer["reason"].startswith("a # b [2Jccc") and len(answer["reason"]) == len(answer["advice"]) == 600
-        assert answer["facts"] == {}
+        assert answer["facts"] == {"train_accuracy": 1, "name": {"lr": 1}}
 
-    @pytest.mark.parametrize("phases, status", [((), "machine_error"), (("import",), "invalid")])
+    def test_tells_what_the_kernel_granted_only_at_the_first_phase(self):
+        watch = Watch({"seconds": 1, "memory": 1})
+        watch.read_messages(b'{"phase": "import", "isolation": ["landlock", "trust me"]}\n')
+        watch.read_messages(b'{"phase": "import", "isolation": ["namespaces"]}\n')
+        assert watch.isolation == ["landlock"] and watch.answer is None
+
+    @pytest.mark.parametrize("phases, status", [((), "machine_error"), ((b'{"phase": "import"}',), "invalid")])
     def test_blames_the_machine_only_before_the_first_phase(self, phases, status):
-        watch = Watch({"seconds": 1, "memory": 1}, "token")
-        for phase in phases:
-            watch.read_messages(b'token {"phase": "%s"}\n' % phase.encode())
-        watch.read_messages(b'token {"status": "machine_error", "reason": "the disk is full"}\n')
-        assert watch.answer["status"] == status
+        message = b'{"status": "machine_error", "reason": "the disk is full"}'
+        assert self.answer(*phases, message)["status"] == status
+
+
+def test_of_what_is_printed_the_beginning_and_the_end_are_kept():
+    watch, printed = Watch({"seconds": 1, "memory": 1}), b""
+    for i in range(5000):
+        watch.read_prints(b"%d " % i)
+        printed += b"%d " % i
+        assert watch.log == printed if len(printed) <= LOG_BYTES else len(watch.log) == LOG_BYTES
+    start, end = watch.log.split(b"\n[...]\n")
+    assert printed.startswith(start) and printed.endswith(end) and len(start) == LOG_BYTES // 2
 
 
 CHILD = """
 import json, os, signal, subprocess, sys, time
-from grading.sandbox import server
-def run(task, token, scratch, channel, printer, result):
+from grading.sandbox import watch
+def run(task, scratch, channel, printer, result):
     def send(**message):
-        os.write(channel, token.encode() + b" " + json.dumps(message).encode() + b"\\n")
+        os.write(channel, json.dumps(message).encode() + b"\\n")
     os.setsid()
     send(phase=task["phase"])
     %s
-server.adopt_orphans()
 task = {"seconds": 2, "memory": 200 << 20, "result": sys.argv[1], "phase": sys.argv[2]}
-report = server.watch_child(task, os.pipe()[0], run)
+report = watch.run_in_child(task, os.pipe()[0], run)
 print(json.dumps([report, os.listdir(sys.argv[3])]))
 """
 
@@ -119,9 +133,34 @@ class TestAChild:
     def test_of_a_server_that_cannot_start_is_nobodys_fault(self, tmp_path, monkeypatch):
         monkeypatch.setattr("sys.executable", "/bin/false")
         server = ForkServer(tmp_path)
-        with pytest.raises(ServerFailed, match="ended while it loaded PyTorch"):
-            server.worker()
+        for _ in range(2):
+            with pytest.raises(ServerFailed, match="ended while it loaded PyTorch"):
+                server.run({"seconds": 1})
         server.close()
+        with pytest.raises(WorkerLost, match="closed"):
+            server.run({"seconds": 1})
+
+    def test_whose_worker_ends_is_lost_and_the_next_is_not(self, tmp_path, warm_server):
+        task = {"kind": "read", "seconds": 9, "memory": 1 << 30, "hidden": [], "inputs": {}, "main": "", "omitted": {}}
+        with pytest.raises(WorkerLost, match="a worker ended"):
+            warm_server.run({**task, "result": str(tmp_path / "no" / "such" / "folder")})
+        report = warm_server.run({**task, "result": str(tmp_path / "result")})
+        assert report["status"] == "invalid" and "missing 1 required" in report["reason"]
+
+
+@pytest.mark.skipif(isolation.LIBC is None, reason="needs Linux")
+def test_namespaces_alone_hide_the_folder_in_which_a_child_works(tmp_path):
+    for name in ("hidden", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "secret").write_text("labels")
+    probe = [sys.executable, ROOT / "tests" / "probe_isolation.py", os.getuid(), "landlock"]
+    command = [*probe, tmp_path / "hidden", tmp_path / "other", 9]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    found = json.loads(done.stdout)
+    if found["granted"] != ["namespaces"]:
+        pytest.skip("this kernel grants no namespaces")
+    assert not found["read the data and the results"] and not found["write outside its own folder"]
+    assert found["read other files of the user"], "which takes Landlock"
 
 
 def packed(header: object, content: bytes = b"1234") -> bytes:
@@ -186,9 +225,9 @@ class TestTheWeights:
         (entry,) = state.unpack(state.pack(model))
         assert (entry.name, entry.kind, entry.numbers) == ("table", "buffer", numbers)
 
-    @pytest.mark.parametrize("other, reason", [(nn.Linear(3, 4), "not the one"), (nn.Sequential(), "it lacks")])
-    def test_of_another_model_are_refused(self, other, reason):
-        with pytest.raises(ValueError, match=f"(?s)rebuilt in a new process.*{reason}"):
+    @pytest.mark.parametrize("other, names", [(nn.Linear(3, 4), "weight|bias"), (nn.Sequential(), "weight|bias")])
+    def test_of_another_model_are_refused(self, other, names):
+        with pytest.raises(ValueError, match=f"rebuilt in a new process, its parameter ({names}) is not"):
             state.load(other, state.pack(nn.Linear(3, 2)))
 
     def test_of_a_buffer_whose_shape_follows_the_batch_are_left_alone(self):

@@ -27,9 +27,10 @@ FILE_BYTES = 64 << 20  # the largest file that a child may write
 DESCRIPTORS = 256  # that a child may hold
 
 NEWNS, NEWIPC, NEWUSER, NEWPID, NEWNET = 0x20000, 0x8000000, 0x10000000, 0x20000000, 0x40000000
-MS_RDONLY, MS_PRIVATE_RECURSIVE, AT_RECURSIVE, MOUNT_ATTR_RDONLY = 1, (1 << 18) | (1 << 14), 0x8000, 1
+MS_PRIVATE_RECURSIVE, AT_RECURSIVE, READ_ONLY = (1 << 18) | (1 << 14), 0x8000, 1
 SYS_MOUNT_SETATTR, SYS_LANDLOCK_CREATE, SYS_LANDLOCK_ADD, SYS_LANDLOCK_RESTRICT = 442, 444, 445, 446
-READ_RIGHTS, ALL_RIGHTS, FILE_RIGHTS = 0b1101, (1 << 13) - 1, 0b111  # execute, read file, read folder; all of ABI 1
+READ_RIGHTS, FILE_RIGHTS = 0b1101, 0b111 | 1 << 14  # execute, read file, read folder; execute, write, read, truncate
+ALL_RIGHTS = (1 << 15) - 1, (1 << 13) - 1  # of ABI 3 (Linux 6.2; before it, other files can be emptied) and ABI 1
 PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER, PR_SET_NO_NEW_PRIVS = 1, 36, 38
 CAPABILITY_VERSION_3 = 0x20080522
 LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
@@ -57,13 +58,14 @@ def isolate(scratch: str, hidden: Sequence[str], memory: int, seconds: float) ->
     namespaces are granted, ``scratch`` becomes an empty file system of 64 MB in memory.
     """
     set_limits(memory, seconds)
-    granted = []
-    if LIBC and enter_namespaces(scratch, hidden):
-        granted.append("namespaces")
-    if LIBC and landlock(library_folders(), [scratch, os.devnull]):
+    if not LIBC:
+        return []
+    granted = ["namespaces"] if enter_namespaces(scratch, hidden) else []
+    if landlock(library_folders(), [scratch, os.devnull]):
         granted.append("landlock")
-    if LIBC:
-        drop_capabilities()
+    libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    # what root may do beyond the owner of its files, such as raising the limits again
+    libc("capset", struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24))
     return granted
 
 
@@ -83,12 +85,6 @@ def set_limits(memory: int, seconds: float) -> None:
     ):
         with contextlib.suppress(ValueError, OSError):  # macOS refuses some
             resource.setrlimit(kind, (limit, limit))
-
-
-def drop_capabilities() -> None:
-    """Give up what root may do beyond the owner of its files, such as raising the limits again; so do its children."""
-    libc("prctl", PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    libc("capset", struct.pack("Ii", CAPABILITY_VERSION_3, 0), bytes(24))
 
 
 # --- Namespaces -------------------------------------------------------------------------------------------------------
@@ -112,13 +108,17 @@ def enter_namespaces(scratch: str, hidden: Sequence[str]) -> bool:
         os._exit(128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status))
     libc("prctl", PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc("mount", b"none", b"/", None, MS_PRIVATE_RECURSIVE, None)
-    with contextlib.suppress(OSError):  # Linux 5.12; Landlock keeps the same from being written
-        attributes = struct.pack("4Q", MOUNT_ATTR_RDONLY, 0, 0, 0)
-        libc("syscall", SYS_MOUNT_SETATTR, -1, b"/", AT_RECURSIVE, attributes, len(attributes))
+    needed = [ROOT, *map(os.path.realpath, (sys.prefix, sys.base_prefix))]
+    for path in sorted(map(os.path.realpath, hidden)):  # one inside another has vanished with it
+        if os.path.isdir(path) and not any(is_within(each, path) for each in needed):
+            libc("mount", b"none", os.fsencode(path), b"tmpfs", 0, b"size=4k")
+    os.makedirs(scratch, exist_ok=True)  # it may have vanished too
+    for path, depth, *change in ((b"/", AT_RECURSIVE, READ_ONLY, 0), (b"/proc", 0, 0, READ_ONLY)):
+        attributes = struct.pack("4Q", *change, 0, 0)
+        with contextlib.suppress(OSError):  # Linux 5.12; Landlock keeps the same from being written
+            libc("syscall", SYS_MOUNT_SETATTR, -1, path, depth, attributes, len(attributes))
     with contextlib.suppress(OSError):  # a container may forbid it; there the outer processes stay visible
         libc("mount", b"proc", b"/proc", b"proc", 0, None)
-    for path in outermost(hidden, scratch):
-        libc("mount", b"none", os.fsencode(path), b"tmpfs", MS_RDONLY, b"size=4k")
     libc("mount", b"none", os.fsencode(scratch), b"tmpfs", 0, b"size=64m")
     libc("unshare", NEWUSER)  # the mounts belong to the outer namespace: from this one they cannot be undone
     map_identity(user, group)
@@ -132,14 +132,6 @@ def map_identity(user: int, group: int) -> None:
     Path("/proc/self/gid_map").write_text(f"{group} {group} 1")
 
 
-def outermost(hidden: Sequence[str], scratch: str) -> list[str]:
-    """The folders to hide, without those inside others, and without those that Python or ``scratch`` is in."""
-    needed = [scratch, ROOT, *map(os.path.realpath, (sys.prefix, sys.base_prefix))]
-    paths = {os.path.realpath(path) for path in hidden if os.path.isdir(path)}
-    paths = {path for path in paths if not any(is_within(each, path) for each in needed)}
-    return sorted(path for path in paths if not any(path != other and is_within(path, other) for other in paths))
-
-
 def is_within(path: str, folder: str) -> bool:
     return os.path.commonpath([path, folder]) == folder
 
@@ -149,12 +141,13 @@ def is_within(path: str, folder: str) -> bool:
 
 def landlock(readable: Sequence[str], writable: Sequence[str]) -> bool:
     """Leave only these folders readable and these writable; False where the kernel has no Landlock."""
-    try:
-        rights = struct.pack("Q", ALL_RIGHTS)
-        ruleset = libc("syscall", SYS_LANDLOCK_CREATE, rights, len(rights), 0)
-    except OSError:
+    for rights in ALL_RIGHTS:
+        with contextlib.suppress(OSError):
+            ruleset = libc("syscall", SYS_LANDLOCK_CREATE, struct.pack("Q", rights), 8, 0)
+            break
+    else:
         return False
-    for paths, allowed in ((readable, READ_RIGHTS), (writable, ALL_RIGHTS)):
+    for paths, allowed in ((readable, READ_RIGHTS), (writable, rights)):
         for path in filter(os.path.exists, paths):
             parent = os.open(path, os.O_PATH | os.O_CLOEXEC)
             rule = struct.pack("=Qi", allowed if os.path.isdir(path) else allowed & FILE_RIGHTS, parent)

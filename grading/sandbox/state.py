@@ -11,13 +11,12 @@ from safetensors.torch import save as write_tensors
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
 
-KINDS = ("parameter", "buffer", "statistics")
 HEADER_BYTES = 4 << 20
 
 
 class Entry(NamedTuple):
     name: str
-    kind: str  # of KINDS; statistics are the running ones of BatchNorm
+    kind: str  # parameter, buffer, or statistics: the running ones of BatchNorm
     tensor: Tensor  # shares the model's memory; a complex one is shown as its real parts
 
     @property
@@ -28,10 +27,10 @@ class Entry(NamedTuple):
 
 def entries(model: nn.Module) -> list[Entry]:
     """Each parameter and buffer of a model once, as the model itself lists them."""
-    norms = {f"{name}.".lstrip(".") for name, module in model.named_modules() if isinstance(module, _NormBase)}
-    running = {norm + name for norm in norms for name in ("running_mean", "running_var", "num_batches_tracked")}
+    norms = [module for module in model.modules() if isinstance(module, _NormBase)]
+    running = {id(t) for norm in norms for t in (norm.running_mean, norm.running_var, norm.num_batches_tracked)}
     found = [(name, "parameter", tensor) for name, tensor in model.named_parameters()]
-    found += [(name, "statistics" if name in running else "buffer", tensor) for name, tensor in model.named_buffers()]
+    found += [(name, "statistics" if id(t) in running else "buffer", t) for name, t in model.named_buffers()]
     return [Entry(n, kind, torch.view_as_real(t.detach()) if t.is_complex() else t.detach()) for n, kind, t in found]
 
 
@@ -45,10 +44,10 @@ def unpack(raw: bytes) -> list[Entry]:
     try:
         if int.from_bytes(raw[:8], "little") > HEADER_BYTES:
             raise ValueError("its header is too long")
-        named = [(key.partition(":"), tensor) for key, tensor in read_tensors(raw).items()]
-        if not all(kind in KINDS for (kind, _, _), _ in named):
-            raise ValueError("no such kind of tensor")
-        return [Entry(name, kind, tensor) for (kind, _, name), tensor in named]
+        found = [Entry(*key.split(":", 1)[::-1], tensor) for key, tensor in read_tensors(raw).items()]
+        if unknown := {entry.kind for entry in found} - {"parameter", "buffer", "statistics"}:
+            raise ValueError(f"no such kind of tensor: {unknown}")
+        return found
     except (SafetensorError, ValueError, TypeError, KeyError, RuntimeError, OverflowError) as error:
         raise ValueError(f"not a packed state: {error}") from error
 
@@ -58,12 +57,11 @@ def load(model: nn.Module, raw: bytes) -> None:
 
     A buffer of another shape is left as it is: the state of a spiking neuron depends on the batch.
     """
-    trained = {entry.name: entry for entry in unpack(raw)}
-    for entry in entries(model):
-        other = trained.pop(entry.name, None)
-        if other and other.tensor.shape == entry.tensor.shape and other.tensor.dtype == entry.tensor.dtype:
-            entry.tensor.copy_(other.tensor)
-        elif entry.kind == "parameter":
+    trained, rebuilt = (
+        {(e.name, e.tensor.shape, e.tensor.dtype): e for e in found} for found in (unpack(raw), entries(model))
+    )
+    for key in trained.keys() & rebuilt.keys():
+        rebuilt[key].tensor.copy_(trained[key].tensor)
+    for key in trained.keys() ^ rebuilt.keys():
+        if (entry := trained.get(key) or rebuilt[key]).kind == "parameter":
             raise ValueError(f"rebuilt in a new process, its parameter {entry.name} is not the one that was trained")
-    if lost := [name for name, entry in trained.items() if entry.kind == "parameter"]:
-        raise ValueError(f"rebuilt in a new process, it lacks the parameter {lost[0]} that was trained")

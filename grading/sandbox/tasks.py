@@ -36,14 +36,13 @@ OWN_PLACES = ("HOME", "TMPDIR", "MPLCONFIGDIR", "TORCHINDUCTOR_CACHE_DIR", "XDG_
 class Child:
     """A child's task and its channel to the worker."""
 
-    def __init__(self, task: dict[str, Any], token: str, scratch: str, channel: int, result: int) -> None:
-        self.task, self.scratch, self.result = task, scratch, result
-        self.mark, self.channel = token.encode() + b" ", channel
+    def __init__(self, task: dict[str, Any], scratch: str, channel: int, result: int) -> None:
+        self.task, self.scratch, self.channel, self.result = task, scratch, channel, result
         self.doing = ""
         self.definitions: Definitions | None = None
 
     def send(self, message: dict[str, Any]) -> None:
-        os.write(self.channel, self.mark + json.dumps(message).encode() + b"\n")
+        os.write(self.channel, json.dumps(message).encode() + b"\n")
 
     def phase(self, name: str, **facts: Any) -> None:
         self.doing = DOING.get(name, self.doing)
@@ -84,9 +83,9 @@ class Child:
         return next(iter(found.values())), recipe
 
 
-def run(task: dict[str, Any], token: str, scratch: str, channel: int, printer: int, result: int) -> NoReturn:
+def run(task: dict[str, Any], scratch: str, channel: int, printer: int, result: int) -> NoReturn:
     """Everything between the fork and the end of one child. Data is read before the process is isolated."""
-    child = Child(task, token, scratch, channel, result)
+    child = Child(task, scratch, channel, result)
     try:
         os.setsid()
         redirect(printer, keep=(channel, result))

@@ -1,23 +1,30 @@
-"""What a worker learns of a child: its messages, read as untrusted; its prints, time, memory and processes; its end."""
+"""One task in a child: what it sends is read as untrusted, its limits are watched, and all that it started ends."""
 
 from __future__ import annotations
 
 import contextlib
-import hmac
 import json
 import os
+import re
+import select
+import shutil
 import signal
+import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from grading.sandbox.isolation import adopt_orphans
+
 LOG_BYTES = 8_000  # of a submission's prints, the first half and the last half of this are kept
-MESSAGE_BYTES = 64_000  # from a child to its worker, in all
+MESSAGE_BYTES = 64_000  # from a child, in all
 REASON = 600  # characters of a reason, and of its advice
+CUT = b"\n[...]\n"  # stands for the middle
 PROCESSES = 64  # in a child, before it counts as a fork bomb
+POLL_SECONDS = 0.03  # between two checks of a child
 STATUSES = "done not_a_graph too_large invalid rejected out_of_memory timeout machine_error".split()  # a child's
 PHASES = ("read", "import", "build", "training", "trained", "testing")
-FACTS = ("recipe", "images_seen", "each_once", "diverged_at", "train_accuracy", "main", "name")  # it may report
 
 FORGED = "it wrote to the grader's own channel, and a model has nothing to write there"
 NO_CHANNEL = "Take out what writes to open files that it did not open. If it happened by mistake, ask your teacher."
@@ -36,104 +43,130 @@ def safe_text(text: Any, most: int = REASON) -> str:
     return kept if len(kept) <= most else kept[: most - 4] + " ..."
 
 
-class Watch:
-    """What a worker learns of one child. ``answer`` is set once, by the child's last message or by a broken limit."""
+def run_in_child(task: dict[str, Any], grader: int, run: Callable[..., Any]) -> dict[str, Any]:
+    """Run one task in a fresh child and report how it went; leaves no process and no file behind.
 
-    def __init__(self, task: dict[str, Any], token: str) -> None:
-        self.task, self.token = task, token
-        self.received, self.message_bytes = b"", 0
-        self.head, self.tail, self.printed = b"", b"", 0
-        self.stamps: dict[str, float] = {}  # phase -> when it began
+    No more is read from the descriptor ``grader`` than its end: then nobody waits for the report, and the child ends.
+    """
+    adopt_orphans()
+    scratch = os.path.realpath(tempfile.mkdtemp(prefix="scratch-"))
+    (messages, channel), (prints, printer) = os.pipe(), os.pipe()
+    result = os.open(task["result"], os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    watch = Watch(task)
+    child = os.fork()
+    if child == 0:
+        try:
+            run(task, scratch, channel, printer, result)
+        finally:
+            os._exit(70)
+    for descriptor in (channel, printer, result):
+        os.close(descriptor)
+    readers = {messages: watch.read_messages, prints: watch.read_prints, grader: watch.read_grader}
+    ended, status = 0, 0
+    try:
+        while not watch.answer and not ended:
+            read_ready(readers, POLL_SECONDS)
+            ended, status = os.waitpid(child, os.WNOHANG)
+            watch.check_limits()
+    finally:
+        end_all(child)
+        del readers[grader]
+        while read_ready(readers, 0):  # what was still in the pipes, which nobody can fill any more
+            pass
+        shutil.rmtree(scratch, ignore_errors=True)
+    watch.end("crashed", f"its process ended without a result ({exit_text(status)})", ONLY_PYTORCH)
+    return watch.report()
+
+
+def read_ready(readers: dict[int, Callable[[bytes], None]], seconds: float) -> bool:
+    """Wait up to ``seconds`` for descriptors, pass on what they hold, drop those that ended; whether any was ready."""
+    ready = select.select(list(readers), [], [], seconds)[0]
+    for descriptor in ready:
+        data = os.read(descriptor, 1 << 16)
+        readers[descriptor](data)
+        if not data:
+            del readers[descriptor]
+    return bool(ready)
+
+
+class Watch:
+    """What a worker learns of its child. ``answer`` is set once: by the child's last message, or by a broken limit."""
+
+    def __init__(self, task: dict[str, Any]) -> None:
+        self.task, self.start = task, time.perf_counter()
         self.answer: dict[str, Any] | None = None
+        self.unread, self.message_bytes, self.log = b"", 0, b""
+        self.stamps: dict[str, float] = {}  # phase -> when it began
         self.isolation: list[str] = []
         self.memory_before, self.memory = memory_of(os.getpid()), 0
 
-    def finish(self, status: str, reason: str, advice: str) -> None:
-        self.answer = self.answer or {"status": status, "reason": reason, "advice": advice, "facts": {}}
+    def end(self, status: str, reason: Any, advice: Any, facts: dict[str, Any] | None = None) -> None:
+        answer = {"status": status, "reason": safe_text(reason), "advice": safe_text(advice), "facts": facts or {}}
+        self.answer = self.answer or answer
 
-    def read_messages(self, data: bytes) -> None:
-        """Messages are a line each: the token, then JSON, which is parsed only behind the right token."""
-        self.received += data
-        self.message_bytes += len(data)
-        *lines, self.received = self.received.split(b"\n")
-        for line in lines:
-            if self.answer is not None:
-                return
-            token, _, text = line.partition(b" ")
-            if not hmac.compare_digest(token, self.token.encode()):
-                self.finish("rejected", FORGED, NO_CHANNEL)
-                return
-            try:
-                self.read_message(json.loads(text))
-            except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-                self.finish("rejected", FORGED, NO_CHANNEL)
-        if self.message_bytes > MESSAGE_BYTES:
-            self.finish("rejected", FORGED, NO_CHANNEL)
-
-    def read_message(self, message: dict[str, Any]) -> None:
-        """A phase that begins, or the answer; raises ValueError, TypeError, KeyError, AttributeError for others."""
-        if "phase" in message:
-            if message["phase"] in PHASES:
-                self.stamps.setdefault(message["phase"], time.perf_counter())
-            if "isolation" in message and len(self.stamps) == 1:
-                self.isolation = [name for name in ("namespaces", "landlock") if name in message["isolation"]]
-        elif (status := message["status"]) in STATUSES:
-            if status == "machine_error" and self.stamps:  # only before the first phase is the machine at fault
-                status = "invalid"
-            reason, advice = safe_text(message["reason"]), safe_text(message.get("advice", ""))
-            facts = plain_facts(message.get("facts", {}))
-            self.answer = {"status": status, "reason": reason, "advice": advice, "facts": facts}
-        else:
-            raise ValueError(status)
+    def read_grader(self, data: bytes) -> None:
+        """The descriptor can only end, since no task comes while one runs."""
+        raise ConnectionError("the grader is gone")
 
     def read_prints(self, data: bytes) -> None:
         """Keep the beginning and the end of what the submission prints."""
-        self.printed += len(data)
-        half = LOG_BYTES // 2
-        free = half - len(self.head)
-        self.head += data[:free]
-        self.tail = (self.tail + data[free:])[-half:]
+        self.log += data
+        if len(self.log) > LOG_BYTES:
+            self.log = self.log[: LOG_BYTES // 2] + CUT + self.log[len(CUT) - LOG_BYTES // 2 :]
 
-    def check(self, pid: int, seconds: float) -> None:
+    def read_messages(self, data: bytes) -> None:
+        """Messages are JSON, a line each."""
+        self.message_bytes += len(data)
+        *lines, self.unread = (self.unread + data).split(b"\n")
+        try:
+            for line in lines:
+                self.read_message(json.loads(line))
+            if self.message_bytes > MESSAGE_BYTES:
+                raise ValueError(f"more than {MESSAGE_BYTES} bytes")
+        except Exception:  # whatever is wrong with it
+            self.end("rejected", FORGED, NO_CHANNEL)
+
+    def read_message(self, message: dict[str, Any]) -> None:
+        """A phase that begins, or the answer; any exception says that it is neither."""
+        if "phase" in message:
+            if not self.stamps:
+                self.isolation = [name for name in ("namespaces", "landlock") if name in message.get("isolation", ())]
+            self.stamps.setdefault(PHASES[PHASES.index(message["phase"])], time.perf_counter())
+            return
+        status = STATUSES[STATUSES.index(message["status"])]
+        if status == "machine_error" and self.stamps:  # only before the first phase is the machine at fault
+            status = "invalid"
+        facts = {name: value for name, value in message.get("facts", {}).items() if is_plain(value)}
+        self.end(status, message["reason"], message.get("advice", ""), facts)
+
+    def check_limits(self) -> None:
         """End the watch when a limit is passed."""
-        family = [pid, *descendants(pid)]
+        family, phase = descendants(os.getpid()), list(self.stamps)[-1] if self.stamps else "start"
         used = sum(max(0, memory_of(process) - self.memory_before) for process in family)
         self.memory = max(self.memory, used)
-        if seconds > self.task["seconds"]:
-            phase = list(self.stamps)[-1] if self.stamps else "start"
+        if time.perf_counter() - self.start > self.task["seconds"]:
             reason = f"it was stopped after {self.task['seconds']:.0f} s, while in the phase {phase!r}"
-            self.finish("timeout", reason, {"read": CODE_ONLY, "import": ONLY_DEFINE}.get(phase, FASTER))
+            self.end("timeout", reason, {"read": CODE_ONLY, "import": ONLY_DEFINE}.get(phase, FASTER))
         elif used > self.task["memory"]:
             reason = f"it took more than the {self.task['memory'] >> 20:,} MB allowed"
-            self.finish("out_of_memory", reason, CODE_ONLY if "read" in self.stamps else SMALLER)
+            self.end("out_of_memory", reason, CODE_ONLY if phase == "read" else SMALLER)
         elif len(family) > PROCESSES:
             reason = f"it started more than {PROCESSES} processes, and a model needs none"
-            self.finish("rejected", reason, NO_PROCESSES)
+            self.end("rejected", reason, NO_PROCESSES)
 
-    def report(self, wall_seconds: float) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """The answer with what was measured: what the grader gets."""
         seconds = None
         if "trained" in self.stamps and "training" in self.stamps:
             seconds = self.stamps["trained"] - self.stamps["training"]
-        cut = b"\n[...]\n" if self.printed > LOG_BYTES else b""
-        return {
-            **self.answer,
-            "seconds": seconds,
-            "wall_seconds": wall_seconds,
-            "memory_mb": self.memory >> 20,
-            "isolation": self.isolation,
-            "log": (self.head + cut + self.tail).decode(errors="replace"),
-        }
+        log, measured = self.log.decode(errors="replace"), {"seconds": seconds, "memory_mb": self.memory >> 20}
+        return {**self.answer, **measured, "isolation": self.isolation, "log": log}
 
 
-def plain_facts(facts: dict[str, Any]) -> dict[str, Any]:
-    """The known facts that are plain values or dictionaries of them; anything nested deeper is dropped."""
-
-    def is_plain(value: Any) -> bool:
-        return value is None or isinstance(value, (bool, int, float, str))
-
-    known = {name: facts[name] for name in FACTS if name in facts}
-    return {n: v for n, v in known.items() if is_plain(v) or (isinstance(v, dict) and all(map(is_plain, v.values())))}
+def is_plain(value: Any) -> bool:
+    """Whether a fact is a plain value or a dictionary of them."""
+    values = value.values() if isinstance(value, dict) else [value]
+    return all(value is None or isinstance(value, (bool, int, float, str)) for value in values)
 
 
 def exit_text(status: int) -> str:
@@ -144,47 +177,38 @@ def exit_text(status: int) -> str:
     return f"exit status {code}"
 
 
-# --- Processes and their memory ---------------------------------------------------------------------------------------
-
-
 def descendants(pid: int) -> list[int]:
     """All processes below one, nearest first; empty where the system has no /proc."""
-    found, waiting = [], [pid]
-    while waiting:
-        parent = waiting.pop(0)
+    found = [pid]
+    for parent in found:  # which grows
         with contextlib.suppress(OSError):
-            for thread in os.listdir(f"/proc/{parent}/task"):
-                children = Path(f"/proc/{parent}/task/{thread}/children").read_text().split()
-                found += map(int, children)
-                waiting += map(int, children)
-    return found
+            for children in Path(f"/proc/{parent}/task").glob("*/children"):
+                found += map(int, children.read_text().split())
+    return found[1:]
 
 
 def memory_of(pid: int) -> int:
     """Bytes that one process allocated or shares, with files that exist in memory only."""
-    used = 0
-    with contextlib.suppress(OSError, ValueError):
-        fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-        used = sum(int(fields[key].split()[0]) for key in ("RssAnon", "RssShmem") if key in fields) * 1024
-    files: dict[int, int] = {}
+    used, files = 0, {}
     with contextlib.suppress(OSError):
+        status = Path(f"/proc/{pid}/status").read_text()
+        used = sum(int(kilobytes) << 10 for kilobytes in re.findall(r"^Rss(?:Anon|Shmem):\s*(\d+)", status, re.M))
         for descriptor in os.scandir(f"/proc/{pid}/fd"):
             with contextlib.suppress(OSError):
                 if os.readlink(descriptor.path).startswith("/memfd:"):
-                    status = os.stat(descriptor.path)
-                    files[status.st_ino] = status.st_blocks * 512
+                    file = os.stat(descriptor.path)
+                    files[file.st_ino] = file.st_blocks * 512
     return used + sum(files.values())
 
 
-def end_all_below(pid: int | None) -> None:
-    """Kill a child with all it started, and every orphan that this process adopted."""
+def end_all(child: int) -> None:
+    """Kill a child with all it started: its session, and every process below this one, which adopts the orphans."""
     for _ in range(500):
-        for process in [*([pid] if pid else []), *descendants(os.getpid())]:
+        with contextlib.suppress(OSError):
+            os.killpg(child, signal.SIGKILL)
+        for process in descendants(os.getpid()):
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
-        if pid:
-            with contextlib.suppress(OSError):
-                os.killpg(pid, signal.SIGKILL)
         try:
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass

@@ -19,7 +19,7 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(784, 10)
-        os.write(child().channel, child().mark + b"[" * 60_000 + b"\n")
+        os.write(child().channel, b"[" * 60_000 + b"\n")
 
     def forward(self, x):
         return self.fc(x.flatten(1))
