@@ -111,6 +111,8 @@ class ForkServer:
             with contextlib.suppress(OSError):
                 channel.shutdown(socket.SHUT_RDWR)
         self.control.close()
+        if not self.ready:  # and so has no workers
+            self.process.kill()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
@@ -147,3 +149,4 @@ def serve(control: int) -> None:
         os.close(descriptors[0])
     with contextlib.suppress(ChildProcessError):
         os.wait()  # until the last worker has cleared its files and ended
+    os._exit(0)  # at once: Python would spend a second on freeing what it loaded
