@@ -25,6 +25,7 @@ COLOURS, STYLE, SCRIPT = ((HERE / name).read_text(encoding="utf-8") for name in 
 STYLE = f"{COLOURS}{STYLE}"
 # Control characters but for tab and line feed, those that change the direction of what follows, lone surrogates.
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+PER_CENT = re.compile(r"(?<=\d) %")
 
 
 class Cell(NamedTuple):
@@ -37,8 +38,8 @@ class Cell(NamedTuple):
 
 
 def fit(value: Any) -> Any:
-    """Text with U+FFFD for each character that is not fit to show; anything else, markup included, as it is."""
-    return UNFIT.sub("\ufffd", value) if type(value) is str else value
+    """Text with U+FFFD for each character that is not fit to show, and " %" kept with its number; markup as it is."""
+    return PER_CENT.sub("\u00a0%", UNFIT.sub("\ufffd", value)) if type(value) is str else value
 
 
 def brief(text: str, most: int = 60) -> str:

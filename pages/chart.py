@@ -26,6 +26,8 @@ MARKS = {
     "passed": "M-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z",
     "failed": "M0 -6L6 5H-6Z",
     "other": "M0 -6L6 0L0 6L-6 0Z",
+    "dot": "M-2 0a2 2 0 1 0 4 0a2 2 0 1 0 -4 0Z",
+    "published": "M0 -6L6 0L0 6L-6 0Z",
 }
 Edge = float | None
 Legend = Sequence[tuple[str, str]]  # (kind, what it means)
@@ -56,8 +58,10 @@ class Axis:
 
     def ticks(self, gap: float) -> list[tuple[float, str]]:
         """(place, text) of round values, no two nearer than ``gap``, a fraction of the axis."""
-        ends = [{"linear": float, "log": lambda e: 10**e, "accuracy": lambda e: 1 - 10**-e}[self.scale](e)
-                for e in (self.low, self.high)]  # fmt: skip
+        ends = [
+            {"linear": float, "log": lambda e: 10**e, "accuracy": lambda e: 1 - 10**-e}[self.scale](e)
+            for e in (self.low, self.high)
+        ]
         found: list[float] = []
         for digits in ((1,), (1, 3), (1, 2, 5), range(1, 10)) if self.scale != "linear" else ():
             values = [digit * 10.0**power for power in range(-5, 16) for digit in digits]
@@ -82,7 +86,7 @@ class Chart:
 
     def __init__(self, x: Axis, y: Axis, label: str, size: tuple[int, int] = (880, 500), legend: Legend = ()) -> None:
         self.x, self.y, self.label, (self.width, self.height), self.legend = x, y, label, size, legend
-        self.left, self.right, self.top, self.bottom = 62, size[0] - 12, 20 + 22 * bool(legend), size[1] - 46
+        self.left, self.right, self.top, self.bottom = 50, size[0] - 12, 20 + 22 * bool(legend), size[1] - 46
         self.areas: list[dict[str, Any]] = []
         self.lines: list[dict[str, Any]] = []
         self.points: list[dict[str, Any]] = []
@@ -101,8 +105,9 @@ class Chart:
         (x0, y1), (x1, y0) = self.at(left, bottom), self.at(right, top)
         x0, x1 = self.left if left is None else x0, self.right if right is None else x1
         y0, y1 = self.top if top is None else y0, self.bottom if bottom is None else y1
-        self.areas.append({"x": x0, "y": y0, "width": round(x1 - x0, 1), "height": round(y1 - y0, 1), "kind": kind,
-                           "title": title})  # fmt: skip
+        self.areas.append(
+            {"x": x0, "y": y0, "width": round(x1 - x0, 1), "height": round(y1 - y0, 1), "kind": kind, "title": title}
+        )
 
     def line(self, points: Iterable[tuple[float, float]], kind: str, title: str = "", steps: bool = False) -> None:
         """A line through points; with ``steps``, level as far as the next one."""
@@ -130,10 +135,14 @@ class Chart:
     def svg(self, alone: bool = False) -> Markup:
         """The <svg> element; ``alone`` with the colours that a page would give it."""
         self.texts = self.place_names()
+        keys, x = [], self.left + 8
+        for kind, text in self.legend:
+            keys.append({"x": round(x, 1), "kind": kind, "text": text, "path": MARKS.get(kind)})
+            x += 34 + LETTER * len(text)
         ticks = [(round(self.left + at * (self.right - self.left), 1), text) for at, text in self.x.ticks(0.07)]
         rows = [(round(self.bottom - at * (self.bottom - self.top), 1), text) for at, text in self.y.ticks(0.05)]
         colours = Markup(COLOURS) if alone else ""
-        drawing = render(HERE / "chart.svg", chart=self, columns=ticks, rows=rows, colours=colours, marks=MARKS)
+        drawing = render(HERE / "chart.svg", chart=self, columns=ticks, rows=rows, colours=colours, keys=keys)
         return Markup(drawing)
 
     def place_names(self) -> list[dict[str, Any]]:
@@ -148,8 +157,10 @@ class Chart:
                     middle = point["y"] + 15 * step
                     boxes.append((left, middle - 7, left + width, middle + 7))
             inside = (self.left, self.top, self.right, self.bottom)
-            best = min(boxes, key=lambda box: 2 * (14 * (box[2] - box[0]) - shared(box, inside))
-                       + sum(shared(box, other) for other in taken))  # fmt: skip
+            outside = [14 * width - shared(box, inside) for box in boxes]
+            covered = [sum(shared(box, other) for other in taken) for box in boxes]
+            costs = [round(2 * out + cover) for out, cover in zip(outside, covered, strict=True)]
+            best = boxes[costs.index(min(costs))]
             taken.append(best)
             text = {"x": round(best[0], 1), "y": round(best[1] + 11, 1), "text": point["name"], "lead": ""}
             if abs(best[1] + 7 - point["y"]) > 10:  # a line leads to a name that is not beside its point

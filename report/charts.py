@@ -59,19 +59,20 @@ def accuracy_over(groups: Sequence[Group], cost: str) -> Chart | None:
     return chart
 
 
-def learning_curve(group: Group, best: Group | None = None, low: float = 0.5) -> Chart | None:
+def learning_curve(group: Group, best: Group | None = None, span: tuple[float, float] = (0.5, 0.99)) -> Chart | None:
     """Accuracy on the training images as they are seen first, of the first seed; in grey that of the best group."""
-    curve = group.first.curve
+    curve, colour = group.first.curve, kind(group)
     if not curve:
         return None
-    shown = [(group, kind(group))] if best in (None, group) else [(best, "mean"), (group, kind(group))]
-    x = Axis([0, *(images for each, _ in shown for images, _ in each.first.curve)], label="training images", margin=0)
+    shown = [group] if best in (None, group) else [best, group]
+    x = Axis([0, *(images for each in shown for images, _ in each.first.curve)], label="training images", margin=0)
     end = f"{group.label}: {percent(curve[-1][1])} % of the training images at the end"
-    chart = Chart(x, Axis([low, 0.99], "accuracy", margin=0), f"Learning curve of {end}", size=(400, 220))
-    for each, colour in shown:
-        chart.line(each.first.curve, colour, end if each is group else f"for comparison: {each.label}")
+    chart = Chart(x, Axis(span, "accuracy"), f"Learning curve of {end}", size=(300, 210))
+    for each in shown:
+        about = end if each is group else f"for comparison: {each.label}"
+        chart.line(each.first.curve, colour if each is group else "mean", about)
     for images, accuracy in curve:
-        chart.point(images, accuracy, f"{kind(group)} small", f"{images:,} images: {percent(accuracy)} %")
+        chart.point(images, accuracy, "dot", f"{images:,} images: {percent(accuracy)} %", classes=colour)
     return chart
 
 

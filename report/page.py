@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from pages import Cell, render
 from report import charts
-from report.results import ACCURACY, PARAMETERS, Experiment, Folder, Group, Run, percent
+from report.results import ACCURACY, CLASSES, PARAMETERS, Experiment, Folder, Group, Run, percent
 
 COLUMNS = {  # header -> what it is, the field of a run, digits, unit
     "parameters": ("frozen ones too, a shared one once", "parameters", 0, 1),
@@ -70,9 +71,28 @@ def grid(experiment: Experiment) -> tuple[list[str], list[list[Cell]]] | None:
     return [f"{experiment.keys[0]} \\ {experiment.keys[1]}", *map(str, acrosses)], rows
 
 
+def heads(first: str, others: Iterable[Any]) -> list[Any]:
+    return [first, *(Cell(other, kind="number") for other in others)]
+
+
+def figures(table: Sequence[Sequence[str]]) -> list[list[Any]]:
+    """Rows of text, header first, as cells: what reads as a number sorts as one."""
+    rows = []
+    for name, *texts in table[1:]:
+        values = [text.replace(",", "") for text in texts]
+        numbers = [float(value) if re.fullmatch(r"-?\d+(\.\d+)?", value) else None for value in values]
+        rows.append([name, *map(Cell, texts, numbers)])
+    first, *others = table[0]
+    numeric = [any(row[i].value is not None for row in rows) for i in range(1, len(table[0]))]
+    return [
+        [first, *(Cell(head, kind="number" * is_number) for head, is_number in zip(others, numeric, strict=True))],
+        *rows,
+    ]
+
+
 def best_run(groups: Sequence[Group]) -> Run | None:
-    """The run whose mistakes are shown: efficient's, else the most accurate of those that pass, else of all."""
-    runs = [run for group in groups for run in group.runs if run.confusion and run.accuracy is not None]
+    """The first run of the model whose mistakes are shown: efficient, else the most accurate of those that pass."""
+    runs = [group.first for group in groups if group.first.confusion and group.first.accuracy is not None]
     return max(runs, key=lambda run: (run.model == "efficient", run.passed, run.accuracy), default=None)
 
 
@@ -88,8 +108,10 @@ def made(runs: Sequence[Run]) -> dict[str, list[str]]:
 
 def drawings(folder: Folder) -> dict[str, Any]:
     """The charts by the names of their files."""
-    found = {f"accuracy_vs_{n}": charts.accuracy_over(folder.groups, c) for n, c in
-             (("parameters", "parameters"), ("time", "train_seconds"))}  # fmt: skip
+    found = {
+        f"accuracy_vs_{n}": charts.accuracy_over(folder.groups, c)
+        for n, c in (("parameters", "parameters"), ("time", "train_seconds"))
+    }
     for experiment in folder.experiments:
         draw = {
             "sweep": charts.sweep,
@@ -103,7 +125,8 @@ def page(folder: Folder, drawn: dict[str, Any]) -> str:
     """The whole page."""
     groups, runs = folder.groups, [run for group in folder.groups for run in group.runs]
     best = max((g for g in groups if g.mean is not None and g.first.curve), key=lambda g: g.mean, default=None)
-    low = min((a for g in groups for _, a in g.first.curve), default=0.5)
+    accuracies = [0.5, 0.99, *(accuracy for group in groups for _, accuracy in group.first.curve)]
+    span = (max(0.1, min(accuracies)), min(0.9999, max(accuracies)))
     return render(
         Path(__file__).parent / "report.html",
         title="The efficient-MNIST challenge",
@@ -113,12 +136,14 @@ def page(folder: Folder, drawn: dict[str, Any]) -> str:
         notes=list(dict.fromkeys(run.note for run in runs if run.note)),
         passed=sum(group.passed for group in groups),
         columns=COLUMNS,
+        heads=heads("model", COLUMNS),
+        class_heads=heads("model", range(CLASSES)),
         rows=results_table(groups),
         drawn=drawn,
-        models=[(g, charts.learning_curve(g, best, max(0.1, low)), cells(g)) for g in groups],
+        models=[(g, charts.learning_curve(g, best, span), cells(g)) for g in groups],
         best_curve=best,
         per_class=[[Cell(g.label), *shaded(g.per_class)] for g in groups if g.per_class],
         best=best_run(groups),
-        experiments=[(each, grid(each), made(each.runs)) for each in folder.experiments],
+        experiments=[(each, grid(each), figures(each.table), made(each.runs)) for each in folder.experiments],
         made=made(runs),
     )
