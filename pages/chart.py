@@ -145,6 +145,10 @@ class Chart:
         drawing = render(HERE / "chart.svg", chart=self, columns=ticks, rows=rows, colours=colours, keys=keys)
         return Markup(drawing)
 
+    def _repr_svg_(self) -> str:
+        """What notebooks show."""
+        return self.svg(alone=True)
+
     def place_names(self) -> list[dict[str, Any]]:
         """Where each point's name goes: the nearest place that covers least of other names and points."""
         taken = [(p["x"] - 7, p["y"] - 7, p["x"] + 7, p["y"] + 7) for p in self.points]

@@ -13,8 +13,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from report.results import read_folder
-
 
 class Parser(argparse.ArgumentParser):
     """Mistakes are reported in one line."""
@@ -29,6 +27,7 @@ def draw(folder: Path) -> str:
     Raises ValueError for a folder without results, OSError, and ImportError without Jinja2.
     """
     from report.page import drawings, page
+    from report.results import read_folder
 
     found = read_folder(folder)
     for line in found.warnings:
