@@ -1,12 +1,11 @@
-"""The room that draws: plots and one page, from the JSON files that runs leave in a results folder.
+"""One page and its charts, from the JSON files that runs leave in a results folder.
 
     python -m report RESULTS
 
-From Python and notebooks, ``plots`` gives the figures themselves::
+In Python and notebooks, charts are objects that show themselves::
 
-    from report import files, plots
-    comparison, _ = files.read_folder(Path("results"))
-    plots.accuracy_over(comparison, "parameters")
+    from report import charts, results
+    charts.accuracy_over(results.read_folder(Path("results")).groups, "parameters")
 
-It needs numpy and matplotlib, and nothing of the challenge: what a run was is all in its JSON.
+It needs Jinja2, and nothing of the challenge: what a run was is all in its JSON.
 """

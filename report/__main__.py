@@ -1,4 +1,4 @@
-"""Draw plots and report.html from the JSON files that runs left in a results folder.
+"""Draw report.html and its charts from the JSON files that runs left in a results folder.
 
     python -m report RESULTS
 
@@ -10,64 +10,43 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
-
-from report.files import MACHINE_ERROR, USAGE, ReportError, read_folder, write_files
-from report.results import Comparison, Experiment
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 class Parser(argparse.ArgumentParser):
-    """Mistakes are told in one line."""
+    """Mistakes are reported in one line."""
 
-    def error(self, message: str) -> NoReturn:
-        raise ReportError(f"{message} (usage: python -m report RESULTS)", USAGE)
-
-
-def draw(folder: Path, comparison: Comparison | None, experiments: Sequence[Experiment]) -> dict[Path, bytes | None]:
-    """Every file to write: plots, the page, and None for plots of an earlier comparison that this one has none of."""
-    try:
-        from report import page, plots, style, sweep_plots
-    except ImportError as error:
-        raise ReportError(
-            f"plots need numpy and matplotlib ({error}): pip install numpy matplotlib", MACHINE_ERROR
-        ) from error
-    files: dict[Path, bytes | None] = {}
-    svgs: dict[str, str] = {}
-
-    def add(name: str, figure: Figure | None, label: str) -> None:
-        files[folder / f"{name}.png"] = figure and style.png(figure)
-        if figure:
-            svgs[name] = style.svg(figure, name, page.text(label))
-
-    if comparison and comparison.runs:
-        for name, function in plots.DRAWN.items():
-            figure = function(comparison)
-            add(name, figure, page.label(name, comparison) if figure else "")
-    for each in experiments:
-        if each.kind == "sweep":
-            add(each.name, sweep_plots.sweep(each), page.experiment_label(each))
-        elif each.kind == "frontier":
-            runs = Comparison(each.runs, each.limits)
-            add(each.name, plots.accuracy_over(runs, "parameters"), page.experiment_label(each))
-    files[folder / "report.html"] = page.page(comparison, experiments, svgs).encode(errors="backslashreplace")
-    return files
+    def error(self, message: str) -> None:
+        self.exit(2, f"report: error: {message} (usage: python -m report RESULTS)\n")
 
 
-def command(argv: Sequence[str]) -> None:
-    """Do what the command line asks. Raises ReportError, and OSError where files cannot be written."""
-    parser = Parser(prog="report", description="Draw plots and report.html from the JSON files of a results folder.")
-    parser.add_argument("results", type=Path, help="the folder that --results-dir named")
-    folder = parser.parse_args(argv).results
-    files = draw(folder, *read_folder(folder))
-    write_files(files)
-    plots = sum(content is not None for content in files.values()) - 1
-    print(f"drew report.html and {plots} plot{'s' * (plots != 1)}; open {folder / 'report.html'}")
+def draw(folder: Path) -> str:
+    """Write the page and the charts, each completely or not at all; returns a line on them.
+
+    Raises ValueError for a folder without results, OSError, and ImportError without Jinja2.
+    """
+    from report.page import drawings, page
+    from report.results import read_folder
+
+    found = read_folder(folder)
+    for line in found.warnings:
+        print(f"report: warning: {line}", file=sys.stderr)
+    if not found.groups and not found.experiments:
+        raise ValueError(f"{folder} holds no results to draw: run the script with --model all first")
+    drawn = drawings(found)
+    for name in ("accuracy_vs_parameters", "accuracy_vs_time"):
+        if name not in drawn:
+            (folder / f"{name}.svg").unlink(missing_ok=True)  # of earlier results
+    files = {f"{name}.svg": chart.svg(alone=True) for name, chart in drawn.items()}
+    for name, content in {**files, "report.html": page(found, drawn)}.items():
+        temporary = folder / f".{name}.{os.getpid()}.tmp"
+        try:
+            temporary.write_text(content, encoding="utf-8")
+            os.replace(temporary, folder / name)
+        finally:
+            temporary.unlink(missing_ok=True)
+    return f"drew report.html and {len(drawn)} plot{'s' * (len(drawn) != 1)}; open {folder / 'report.html'}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -75,17 +54,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
-    os.environ["MPLBACKEND"] = "agg"  # a notebook's own, or a name that matplotlib does not know, must do no harm
-    warnings.filterwarnings("ignore", "Glyph .* missing")  # a name in letters that the font lacks is drawn as boxes
+    parser = Parser(prog="report", description="Draw report.html and its charts from a results folder's JSON files.")
+    parser.add_argument("results", type=Path, help="the folder that --results-dir named")
     try:
-        command(sys.argv[1:] if argv is None else argv)
+        folder = parser.parse_args(argv).results
+        if not folder.is_dir():
+            parser.error(f"{folder} is {'not a folder' if folder.exists() else 'not there'}")
+        print(draw(folder))
         return 0
-    except ReportError as error:
-        message, status = str(error), error.status
+    except SystemExit as stop:  # of the parser
+        return int(stop.code or 0)
+    except ImportError as error:
+        message = f"the page needs Jinja2 ({error}): pip install jinja2"
     except OSError as error:
-        message, status = f"cannot write {error.filename or 'the report'}: {error.strerror or error}", MACHINE_ERROR
+        message = f"cannot read or write {error.filename or 'the report'}: {error.strerror or error}"
+    except ValueError as error:
+        message = str(error)
     print(f"report: error: {message}", file=sys.stderr)
-    return status
+    return 4
 
 
 if __name__ == "__main__":

@@ -1,21 +1,100 @@
-"""What runs left, as plots and page take it: groups of runs, a comparison, experiments. Not measured is None."""
+"""What runs left in a results folder, as the charts and the page take it. Not measured is None."""
 
 from __future__ import annotations
 
+import json
+import math
 import statistics
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-CLASSES, SIDE = 10, 28
-Run = dict[str, Any]  # one training, as --json prints it
+from pages import png
+
+PARAMETERS, ACCURACY = 25_000, 0.95  # the challenge's limits: fewer than, at least
+CLASSES = 10
 
 
-def scored_on(run: Run) -> str:
-    """The images that a run's accuracy is of."""
-    images = f"{run['test_images']:,}"
-    return f"hold-out of {images} images" if run["scored_on"] == "holdout" else f"{images} {run['scored_on']} images"
+def number(value: Any) -> float:
+    """A finite number, from 0 on; ValueError or TypeError for anything else."""
+    if isinstance(value, bool) or not 0 <= value <= 1e15:  # as far as an axis goes
+        raise ValueError(f"{str(value)[:40]} is no figure of a run")
+    return value
+
+
+def fraction(value: Any) -> float:
+    if number(value) > 1:
+        raise ValueError(f"{value} is no fraction")
+    return value
+
+
+def optional(read: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else read(value)
+
+
+def matrix(rows: Any) -> list[list[float]]:
+    found = [[number(n) for n in row] for row in rows]
+    if [len(row) for row in found] != [CLASSES] * CLASSES:
+        raise ValueError("a confusion matrix has 10 x 10 counts")
+    return found
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training, from what the script writes of it."""
+
+    model: str
+    dataset: str
+    scored_on: str
+    seed: int
+    device: str
+    threads: int
+    parameters: int
+    train_images: int
+    test_images: int
+    accuracy: float | None
+    per_class: list[float | None] | None
+    train_seconds: float | None
+    macs: float | None
+    latency_ms: float | None
+    peak_memory_mb: float | None
+    passed: bool
+    violations: list[str]
+    diverged: bool
+    config: dict[str, Any]
+    confusion: list[list[float]] | None
+    mistakes: list[tuple[str, str]]  # address of the image, what it was taken for and how confidently
+    curve: list[tuple[float, float]]  # images seen, accuracy on them
+    versions: str
+    note: str | None
+
+    @classmethod
+    def read(cls, run: dict[str, Any]) -> Run:
+        """Raises KeyError for a field that is missing, TypeError or ValueError for one that cannot be drawn."""
+        mistakes = []
+        for mistake in (run["confused"] or [])[:12]:
+            pixels = zlib.decompressobj().decompress(bytes.fromhex(mistake["pixels"]), CLASSES**4)
+            confidence = f"{100 * fraction(mistake['confidence']):.0f} %"
+            mistakes.append((png(pixels), f"{mistake['label']} → {mistake['predicted']}, {confidence}"))
+        costs = ("train_seconds", "macs", "latency_ms", "peak_memory_mb")
+        return cls(
+            **{name: str(run[name]) for name in ("model", "dataset", "scored_on", "device")},
+            **{name: number(run[name]) for name in ("seed", "threads", "parameters", "train_images", "test_images")},
+            **{name: optional(number, run[name]) for name in costs},
+            accuracy=optional(fraction, run["test_accuracy"]),
+            per_class=optional(lambda values: [optional(fraction, v) for v in values], run["per_class_accuracy"]),
+            passed=run["passed"] is True,
+            violations=[str(sentence) for sentence in run["violations"]],
+            diverged=run["diverged_at"] is not None,
+            config=dict(run["config"]),
+            confusion=optional(matrix, run["confusion"]),
+            mistakes=mistakes,
+            curve=[(number(point["images"]), fraction(point["accuracy"])) for point in run["curve"]],
+            versions=", ".join(f"{name} {version}" for name, version in run["versions"].items()),
+            note=optional(str, run["note"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -31,58 +110,54 @@ class Group:
 
     @property
     def passed(self) -> bool:
-        return all(run["passed"] for run in self.runs)
+        return all(run.passed for run in self.runs)
 
     @property
     def accuracies(self) -> list[float]:
-        """The test accuracies that were measured, as fractions."""
-        return [run["test_accuracy"] for run in self.runs if run["test_accuracy"] is not None]
+        """The test accuracies that were measured."""
+        return [run.accuracy for run in self.runs if run.accuracy is not None]
 
     @property
     def mean(self) -> float | None:
-        """The mean test accuracy; None when no run measured it."""
         return statistics.fmean(self.accuracies) if self.accuracies else None
 
     @property
-    def confusion(self) -> list[list[int]] | None:
+    def confusion(self) -> list[list[float]] | None:
         """How often each class (row) was taken for which (column), over all runs that measured it."""
-        counts = [run["confusion"] for run in self.runs if run["confusion"]]
+        counts = [run.confusion for run in self.runs if run.confusion]
         return [[sum(cells) for cells in zip(*rows, strict=True)] for rows in zip(*counts, strict=True)] or None
+
+    @property
+    def per_class(self) -> list[float | None]:
+        """The mean accuracy of each class; empty where no run has it."""
+        columns = zip(*(run.per_class for run in self.runs if run.per_class), strict=True)
+        measured = [[value for value in column if value is not None] for column in columns]
+        return [statistics.fmean(column) if column else None for column in measured]
 
     def median(self, name: str) -> float | None:
         """The median of a figure over the runs that have it."""
-        values = [run[name] for run in self.runs if run[name] is not None]
+        values = [value for run in self.runs if (value := getattr(run, name)) is not None]
         return statistics.median(values) if values else None
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """Models side by side. From comparison.json, or, with less to say, from the files of single models."""
+def grouped(runs: Iterable[Run]) -> list[Group]:
+    """Runs by model, data and settings; those that pass first, then by fewest parameters.
 
-    runs: Sequence[Run]
-    limits: dict[str, float] | None = None  # parameters, accuracy
-    models: dict[str, dict[str, str]] = field(default_factory=dict)  # name -> idea
-    failures: dict[str, str] = field(default_factory=dict)  # name -> why it could not run
-
-    @property
-    def groups(self) -> list[Group]:
-        """Runs by model; those that pass first, then by fewest parameters. Other data make another group."""
-        kinds: dict[tuple[str, str, str], list[Run]] = {}
-        for run in self.runs:
-            kinds.setdefault((run["model"], run["dataset"], run["scored_on"]), []).append(run)
-        mixed = len({kind[1:] for kind in kinds}) > 1
-        groups = [
-            Group(f"{model} ({data}, {on})" if mixed else model, runs) for (model, data, on), runs in kinds.items()
-        ]
-        return sorted(groups, key=lambda group: (not group.passed, group.first["parameters"]))
-
-    @property
-    def best(self) -> Run | None:
-        """The run whose mistakes are shown: efficient's, else the most accurate of those that pass, else of all."""
-        measured = [run for run in self.runs if run["confusion"] and run["test_accuracy"] is not None]
-        ours = [run for run in measured if run["model"] == "efficient"]
-        order = lambda run: (run["passed"], run["test_accuracy"])  # noqa: E731
-        return ours[0] if ours else max(measured, key=order, default=None)
+    A name says no more than it must: data and settings are part of it where they differ.
+    """
+    kinds: dict[tuple[str, ...], list[Run]] = {}
+    for run in runs:
+        settings = json.dumps(run.config, sort_keys=True)
+        kinds.setdefault((run.model, run.dataset, run.scored_on, settings), []).append(run)
+    mixed = len({kind[1:3] for kind in kinds}) > 1
+    groups = []
+    for (model, dataset, scored_on, _), found in kinds.items():
+        others = [other[0].config for kind, other in kinds.items() if kind[:3] == (model, dataset, scored_on)]
+        words = [f"{dataset}, {scored_on}"] if mixed else []
+        words += [f"{k}={v}" for k, v in found[0].config.items() if any(other.get(k) != v for other in others)]
+        label = f"{model} ({', '.join(words)})" if words else model
+        groups.append(Group(label, sorted(found, key=lambda run: run.seed)))
+    return sorted(groups, key=lambda group: (not group.passed, group.first.parameters))
 
 
 @dataclass(frozen=True)
@@ -94,26 +169,96 @@ class Experiment:
     question: str
     command: str
     note: str | None
-    table: Sequence[Sequence[str]]  # header and rows, as the terminal showed them
-    keys: Sequence[str] = ()  # the settings that a sweep varied
-    runs: Sequence[Run] = ()
-    limits: dict[str, float] | None = None
+    table: list[list[str]]  # header and rows, as the terminal showed them
+    keys: list[str]  # the settings that a sweep varied
+    runs: list[Run]
+
+    @classmethod
+    def read(cls, name: str, document: dict[str, Any]) -> Experiment:
+        """Raises KeyError, TypeError or ValueError, as Run.read does."""
+        runs, keys = [Run.read(run) for run in document.get("runs", [])], document.get("keys", [])
+        table = [[str(cell) for cell in row] for row in document["table"]]
+        if (
+            len({len(row) for row in table}) != 1
+            or not table[0]
+            or any(key not in r.config for key in keys for r in runs)
+        ):
+            raise ValueError("its table or its settings are not complete")
+        words = (str(document[key]) for key in ("experiment", "question", "command"))
+        return cls(name, *words, optional(str, document["note"]), table, keys, runs)
 
     @property
-    def points(self) -> dict[tuple[Any, ...], Group]:
-        """Values of the settings, in the order of ``keys`` -> the runs with them, in the order of the grid."""
+    def points(self) -> list[tuple[tuple[Any, ...], Group]]:
+        """Values of the settings, in the order of ``keys``, and the runs with them, in the order of the grid."""
         kinds: dict[tuple[Any, ...], list[Run]] = {}
         for run in self.runs:
-            kinds.setdefault(tuple(run["config"][key] for key in self.keys), []).append(run)
-        return {values: Group(", ".join(map(str, values)), runs) for values, runs in kinds.items()}
+            kinds.setdefault(tuple(run.config[key] for key in self.keys), []).append(run)
+        return [(values, Group(", ".join(map(str, values)), runs)) for values, runs in kinds.items()]
 
 
-def pixels(mistake: dict[str, Any]) -> bytes:
-    """The 28 x 28 bytes of a mistake's image, from zlib in hex digits. Raises ValueError for anything else."""
-    try:
-        content = zlib.decompressobj().decompress(bytes.fromhex(mistake["pixels"]), SIDE * SIDE + 1)
-    except (zlib.error, ValueError, TypeError, KeyError) as error:
-        raise ValueError("not a picture") from error
-    if len(content) != SIDE * SIDE:
-        raise ValueError("not a picture")
-    return content
+@dataclass
+class Folder:
+    """All that a results folder holds."""
+
+    groups: list[Group] = field(default_factory=list)
+    experiments: list[Experiment] = field(default_factory=list)
+    ideas: dict[str, str] = field(default_factory=dict)  # model -> idea
+    failures: dict[str, str] = field(default_factory=dict)  # model -> why it could not run
+    warnings: list[str] = field(default_factory=list)  # a line for each file that cannot be used
+
+
+def refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def read_folder(folder: Path) -> Folder:
+    """Every run and experiment of a folder, whatever wrote them; of a run that is there twice, the newer. OSError."""
+    found, runs = Folder(), {}
+    paths = [path for path in folder.iterdir() if path.suffix == ".json" and not path.name.startswith(".")]
+    for path in sorted(paths, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        try:
+            if not path.is_file():
+                raise ValueError("not a regular file")
+            document = json.loads(path.read_bytes(), parse_constant=refuse)
+            if "experiment" in document:
+                found.experiments.append(Experiment.read(path.stem, document))
+                continue
+            of_file = [Run.read(run) for run in document.get("runs", [document])]
+            ideas = {str(name): str(about["idea"]) for name, about in document.get("models", {}).items()}
+            failures = {str(name): str(reason) for name, reason in document.get("failures", {}).items()}
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            AttributeError,
+            OverflowError,
+            RecursionError,
+            OSError,
+            zlib.error,
+        ) as e:
+            reason = (
+                f"has no {e}: it is of another version, or damaged" if isinstance(e, KeyError) else f"is damaged: {e}"
+            )
+            found.warnings.append(" ".join(f"{path.name} is left out: it {reason}".split()))
+            continue
+        for run in of_file:
+            runs[run.model, run.dataset, run.scored_on, run.seed, json.dumps(run.config, sort_keys=True)] = run
+        found.ideas |= ideas
+        found.failures |= failures
+    found.groups = grouped(runs.values())
+    found.experiments.sort(key=lambda experiment: experiment.name)
+    return found
+
+
+def frontier(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Those (cost, accuracy) that no other reaches at less or equal cost, by rising cost (Pareto)."""
+    best: list[tuple[float, float]] = []
+    for cost, accuracy in sorted(points, key=lambda point: (point[0], -point[1])):
+        if not best or accuracy > best[-1][1]:
+            best.append((cost, accuracy))
+    return best
+
+
+def percent(value: float | None) -> str:
+    """A fraction in per cent, never rounded up; blank where it was not measured."""
+    return "" if value is None else f"{math.floor(10_000 * value + 1e-9) / 100:.2f}"

@@ -1,51 +1,48 @@
-"""report/: plots and a page from the JSON files alone; everything that such a file may hold ends in one line."""
+"""pages/ and report/: one page and its charts from the JSON files alone; what cannot be used ends in one line."""
 
 from __future__ import annotations
 
 import ast
+import base64
+import hashlib
 import io
+import itertools
 import json
+import math
 import os
 import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ElementTree
 import zlib
+from html.parser import HTMLParser
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib")
-
-from PIL import Image
-
-from report import files, page, plots, style, sweep_plots
+pytest.importorskip("jinja2")
+import pages
+from pages.chart import Axis, Chart, shared, short
+from report import charts, page, results
 from report.__main__ import main
-from report.models import COLUMNS
-from report.results import Comparison, Experiment
 
-pytestmark = pytest.mark.filterwarnings("error")
 ROOT = Path(__file__).resolve().parent.parent
-COMPARED = (*plots.DRAWN,)
 
 
 def digit(n: int) -> str:
     """A made-up image as a run's JSON holds it."""
-    image = np.zeros((28, 28), np.uint8)
-    image[4 + n % 20 : 8 + n % 20, 5:23] = 255
-    return zlib.compress(image.tobytes()).hex()
+    rows = [bytes(255 if 4 + n <= y < 8 + n and 5 <= x < 23 else 0 for x in range(28)) for y in range(28)]
+    return zlib.compress(b"".join(rows)).hex()
 
 
 def a_run(model: str = "efficient", parameters: int = 8706, accuracy: float | None = 0.98, seed: int = 0, **other):
     """One run, written by hand."""
-    right, wrong = (int(10 * (accuracy or 0)), 10 - int(10 * (accuracy or 0)))
+    right = int(10 * (accuracy or 0))
     held = {"parameters": parameters < 25_000, "accuracy": (accuracy or 0) >= 0.95, "one_epoch": True}
-    names = {"model": model, "dataset": "mnist", "scored_on": "test", "device": "cpu", "note": None}
     counts = {"seed": seed, "threads": 1, "parameters": parameters, "images_seen": 1000, "train_images": 1000}
     costs = {"macs": 10 * parameters, "latency_ms": 0.3, "peak_memory_mb": 412.0, "test_images": 100}
     run = {
-        **names,
+        **{"model": model, "dataset": "mnist", "scored_on": "test", "device": "cpu", "note": None},
         **counts,
         **costs,
         "test_accuracy": accuracy,
@@ -53,12 +50,13 @@ def a_run(model: str = "efficient", parameters: int = 8706, accuracy: float | No
         "train_seconds": 1.5 + parameters / 1e5 + seed,
         "limits": held,
         "passed": all(held.values()),
+        "violations": [f"{limit} is broken" for limit, holds in held.items() if not holds],
         "diverged_at": None if accuracy else 3,
         "config": {"lr": 0.02, "batch_size": 128, "optimizer": "adamw"},
-        "confusion": [[{0: right, 3: wrong}.get((c - r) % 10, 0) for c in range(10)] for r in range(10)],
+        "confusion": [[{0: right, 3: 10 - right}.get((c - r) % 10, 0) for c in range(10)] for r in range(10)],
         "confused": [
-            {"index": i, "label": i % 10, "predicted": (i + 3) % 10, "confidence": 0.9 - i / 100, "pixels": digit(i)}
-            for i in range(12)
+            {"index": i, "label": i, "predicted": (i + 3) % 10, "confidence": 0.9 - i / 100, "pixels": digit(i)}
+            for i in range(10)
         ],
         "curve": [{"images": 100 * i, "loss": 2 / i, "accuracy": 1 - 1 / (i + 1)} for i in range(1, 11)],
         "versions": {"mnist_efficient_model": "2.2.0", "torch": "2.6"},
@@ -69,8 +67,7 @@ def a_run(model: str = "efficient", parameters: int = 8706, accuracy: float | No
 
 
 def a_comparison(runs: list[dict], **other) -> dict:
-    names = dict.fromkeys(run["model"] for run in runs)
-    about = {name: {"idea": f"The idea of {name} (LeCun, 1998)."} for name in names}
+    about = {run["model"]: {"idea": f"The idea of {run['model']} (LeCun, 1998)."} for run in runs}
     limits = {"parameters": 25_000, "accuracy": 0.95}
     return {"limits": limits, "models": about, "runs": runs, "failures": {}, **other}
 
@@ -90,10 +87,6 @@ def a_sweep(keys: list[str], points: list[tuple], accuracies: list[float | None]
     return an_experiment("sweep", [[*keys, "mean %", "runs"], *rows], keys=keys, runs=runs)
 
 
-def swept(document: dict) -> Experiment:
-    return files.read_experiment(Path("sweep.json"), document)
-
-
 MODELS = [
     a_run("efficient", seed=0),
     a_run("efficient", accuracy=0.985, seed=1),
@@ -101,6 +94,16 @@ MODELS = [
     a_run("mlp", 400_000, 0.97),
     a_run("never_learned", 9_000, None, curve=[]),
 ]
+HOSTILE = (
+    "</script><script>alert(1)</script>", '"><img src=x onerror=alert(1)>', "' onmouseover='alert(1)", "<!--",
+    "&lt;b&gt;", "]]></svg><b>", "gpj.\u202eexe", "\u2066a\u2069", "\x1b[31mred\x00", "{{ 7 * 7 }}{% raw %}",
+    "</title></style><b>", "lone \ud800 surrogate", "javascript:alert(1)", "<svg onload=alert(1)>", "n" * 2000,
+    "名" * 2000, "&#x3c;b&#x3e;", "$x^2_{", "</text></a><b>", "`${alert(1)}`",
+)  # fmt: skip
+
+
+def groups(*runs: dict) -> list[results.Group]:
+    return results.grouped(map(results.Run.read, runs))
 
 
 def write(folder: Path, **documents: object) -> Path:
@@ -110,58 +113,53 @@ def write(folder: Path, **documents: object) -> Path:
     return folder
 
 
-def check_picture(content: bytes) -> None:
-    image = Image.open(io.BytesIO(content)).convert("RGB")
-    assert min(image.size) > 150 and image.getcolors(20) is None, "at most 20 colours"
-    assert np.array(image.convert("L")).std() > 5
+class Wellformed(HTMLParser):
+    """Checks that every tag is closed, and gathers tags, attributes, and the text of each cell."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.found: list[tuple[str, dict[str, str]]] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+        assert not [name for name, _ in attributes if name.startswith("on") or name == "style"], tag
+        if tag not in ("meta", "link", "img", "input", "br"):
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attributes):
+        self.found.append((tag, dict(attributes)))
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def rows_of(text: str, label: str) -> list[list[str]]:
+    """The cells of the table of that label, tags removed."""
+    table = re.search(rf'aria-label="{label}"><table.*?</table>', text, re.S)[0]
+    rows = re.findall(r"<tr.*?</tr>", table, re.S)
+    return [
+        [re.sub("<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.S)] for row in rows
+    ]
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
-    """A comparison and experiments, drawn by the command as a notebook's kernel would run it: (process, folder)."""
+    """A comparison, a model trained later, and experiments, drawn by the command: (process, folder)."""
     documents = {
         "comparison": a_comparison(MODELS, failures={"snn": "snn needs snntorch: pip install snntorch"}),
+        "my_model": a_run("my_model.py", 5_000, 0.99),
         "sweep-fashion": a_sweep(["lr"], [(0.001,), (0.01,), (0.1,), (9.0,)], [0.8, 0.97, 0.9, None]),
+        "sweep": a_sweep(["lr", "optimizer"], [(0.1, "adamw"), (0.1, "sgd"), (0.2, "adamw")], [0.9, 0.8, 0.7]),
         "latency": an_experiment("latency"),
+        "old": {"version": 1},
     }
     folder = write(tmp_path_factory.mktemp("drawn") / "results", **documents)
-    environment = {**os.environ, "MPLBACKEND": "module://matplotlib_inline.backend_inline", "OMP_NUM_THREADS": "1"}
-    code = (
-        "import sys; from report.__main__ import main; status = main(sys.argv[1:]); "
-        "print('matplotlib' in sys.modules, 'matplotlib.pyplot' in sys.modules); sys.exit(status)"
-    )
-    command = [sys.executable, "-W", "error", "-c", code, folder]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True), folder
-
-
-class TestTheCommand:
-    def test_draws_all_that_is_there_without_pyplot_whatever_backend_a_notebook_has_set(self, drawn):
-        process, folder = drawn
-        assert (process.returncode, process.stderr) == (0, "")
-        assert process.stdout == f"drew report.html and 7 plots; open {folder / 'report.html'}\nTrue False\n"
-        drawings = {f"{name}.png" for name in (*COMPARED, "sweep-fashion")}
-        left = {"comparison.json", "sweep-fashion.json", "latency.json", "report.html"}
-        assert {path.name for path in folder.iterdir()} == left | drawings
-
-    def test_every_plot_is_a_picture_with_something_on_it(self, drawn):
-        for path in drawn[1].glob("*.png"):
-            check_picture(path.read_bytes())
-
-    def test_ignores_a_backend_that_matplotlib_does_not_know(self, tmp_path):
-        folder = write(tmp_path / "results", sweep=a_sweep(["lr"], [(1,)], [0.9]))
-        environment = {**os.environ, "MPLBACKEND": "nonsense"}
-        command = [sys.executable, "-m", "report", folder]
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-
-    @pytest.mark.parametrize("missing", ["matplotlib", "numpy"])
-    def test_says_what_to_install_and_writes_nothing_without_matplotlib(self, tmp_path, missing):
-        folder = write(tmp_path / "results", comparison=a_comparison(MODELS))
-        block = f"import sys; sys.modules['{missing}'] = None; "
-        code = block + "from report.__main__ import main; sys.exit(main(sys.argv[1:]))"
-        done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True)
-        assert done.returncode == 4 and "pip install numpy matplotlib" in done.stderr
-        assert len(done.stderr.splitlines()) == 1 and [path.name for path in folder.iterdir()] == ["comparison.json"]
+    command = [sys.executable, "-W", "error", "-m", "report", folder]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True), folder
 
 
 @pytest.fixture(scope="module")
@@ -170,377 +168,332 @@ def text(drawn):
 
 
 class TestThePage:
-    def test_needs_nothing_beside_it(self, text):
+    def test_and_charts_are_drawn_and_a_file_of_another_version_is_one_line(self, drawn):
+        process, folder = drawn
+        assert process.returncode == 0 and len(process.stderr.splitlines()) == 1
+        assert process.stderr.startswith("report: warning: old.json is left out: it has no ")
+        assert process.stdout == f"drew report.html and 3 plots; open {folder / 'report.html'}\n"
+        names = {"accuracy_vs_parameters.svg", "accuracy_vs_time.svg", "sweep-fashion.svg", "report.html"}
+        assert {path.name for path in folder.iterdir() if path.suffix != ".json"} == names
+        for path in folder.glob("*.svg"):
+            ElementTree.parse(path)
+
+    def test_needs_nothing_beside_it_and_its_policy_names_style_and_script_by_their_hashes(self, text):
+        Wellformed(text)
         assert not re.findall(r'(?:src|href|srcset)="(?!data:|#)|url\((?!#)|@import', text)
-        ids = re.findall(r' id="([^"]+)"', text)
-        assert set(re.findall(r'(?:href="|url\()#([^")]+)', text)) <= set(ids)
+        assert set(re.findall(r'href="#([^"]+)', text)) <= set(re.findall(r' id="([^"]+)"', text))
+        policy = re.search(r'Content-Security-Policy" content="([^"]+)"', text)[1].replace("&#39;", "'")
+        for tag in ("style", "script"):
+            (content,) = re.findall(rf"<{tag}>(.*?)</{tag}>", text, re.S)
+            digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+            assert f"{tag}-src 'sha256-{digest}'" in policy
+        assert policy.startswith("default-src 'none'") and "unsafe" not in policy
 
-    def test_holds_each_plot_as_svg_with_text_and_a_label_coloured_by_the_page(self, text):
-        plots = re.findall(
-            r'<div class="wide"[^>]*><svg viewBox="[^"]+" role="img" aria-label="([^"]+)">(.*?)</svg>', text, re.S
+    def test_has_a_row_for_every_run_whatever_wrote_it(self, text):
+        heads, *rows = rows_of(text, "Results")
+        assert [row[0] for row in rows] == ["tiny", "my_model.py", "efficient", "never_learned", "mlp"]
+        efficient = dict(zip(heads, rows[2], strict=True))
+        assert efficient["parameters"] == "8,706" and efficient["passed"] == "2/2"
+        assert [efficient[f"{name} %"] for name in ("mean", "min", "max")] == ["98.25", "98.00", "98.50"]
+        assert dict(zip(heads, rows[3], strict=True))["mean %"] == ""
+        assert "<strong>3 of 5 models</strong>" in text and "fewer than 25,000 parameters" in text
+
+    def test_has_contents_date_versions_commands_ideas_and_reasons(self, text):
+        targets = re.findall(r'<a href="#([^"]+)">', text[: text.index("</nav>")])
+        assert {"results", "accuracy_vs_parameters", "models", "experiment-3", "made"} <= set(targets)
+        assert re.search(r"\d\d? \w+ 20\d\d, \d\d:\d\d", text)
+        facts = ("python -m experiments.latency", "cpu, threads: 1", "torch 2.6", "The idea of tiny (LeCun, 1998).")
+        assert all(
+            fact in text for fact in (*facts, "snn needs snntorch", "accuracy is broken", "old.json is left out")
         )
-        assert len(plots) == 7
-        for label, drawing in plots:
-            ElementTree.fromstring(f'<svg xmlns:xlink="x">{drawing}</svg>')
-            assert len(label) > 30 and "<text" in drawing and "var(--ink)" in drawing and "font:" not in drawing
-            assert not set(style.VARIABLES) & set(re.findall(r": (#\w{6})", drawing)), "a colour that stays in the dark"
 
-    def test_shows_each_models_idea_its_figures_curve_and_confusion(self, text):
-        articles = dict(re.findall(r"<article id=[^>]+>\n<h3>([^<]+)</h3>(.*?)</article>", text, re.S))
-        assert list(articles) == ["tiny", "efficient", "never_learned", "mlp"]
-        for name, article in articles.items():
-            assert f"The idea of {name} (LeCun, 1998)." in article and "<dt>kMAC</dt>" in article
-        counts = re.findall(r'<td class="right">(\d+)', articles["efficient"])
-        assert counts == ["18"] * 10, "over both seeds"
-        points = re.search(r'polyline points="([^"]+)"', articles["tiny"])[1].split()
-        assert len(points) == 10 and points[-1].startswith("296.0,")
-        assert "polyline" not in articles["never_learned"] and "matrix" not in articles["never_learned"]
+    def test_shows_the_mistakes_of_efficients_first_seed_with_their_pixels(self, text):
+        assert "Of efficient, seed 0" in text and "0 → 3, 90\u00a0%" in text
+        Image = pytest.importorskip("PIL.Image")
+        address = re.search(r'<img src="data:image/png;base64,([^"]+)"', text)[1]
+        image = Image.open(io.BytesIO(base64.b64decode(address)))
+        assert image.size == (28, 28) and image.tobytes() == bytes(
+            255 - b for b in zlib.decompress(bytes.fromhex(digit(0)))
+        )
 
-    def test_names_machine_threads_versions_and_commands(self, text):
-        made = text[text.index('<dl class="made">') :]
-        facts = ("python -m experiments.latency", "python -m experiments.sweep", "cpu", "1 in each run", "torch 2.6")
-        assert all(fact in made for fact in facts)
+    def test_shades_accuracies_by_their_error_up_to_99_8_per_cent(self):
+        kinds = [cell.kind for cell in page.shaded([0.3, 0.5, 0.9, 0.96, 0.99, 0.997, 0.998, 1.0, None])]
+        shades = [int(kind.removeprefix("shade-")) for kind in kinds]
+        assert shades == [*sorted(shades[:-1]), 0] and shades[:2] == [0, 0] and shades[6:8] == [9, 9]
+        assert len(set(shades)) >= 6
 
-    def test_names_every_model_and_why_one_could_not_run(self, text):
-        words = re.sub(r'"data:[^"]+"', "", text)
-        assert all(model in words for model in ("efficient", "tiny", "mlp", "never_learned", "snn needs snntorch"))
-        assert "<strong>2 of 4 models</strong>" in words
+    def test_shows_a_sweep_of_two_settings_as_a_grid_and_figures_as_numbers(self, text):
+        cells = [["lr \\ optimizer", "adamw", "sgd"], ["0.1", "90.00", "80.00"], ["0.2", "70.00", ""]]
+        assert rows_of(text, "mean accuracy, %") == cells
+        assert re.search(r'data-value="1.5">1.5</td>', text)
 
-    def test_shows_a_row_for_each_model_and_the_tables_of_experiments_cell_by_cell(self, text, drawn):
-        tables = [
-            [re.findall(r"<t[hd][^>]*>(?:<a[^>]*>)?([^<]*)<", row) for row in re.findall(r"<tr>.*?</tr>", table)]
-            for table in re.findall(r'<table class="sortable">.*?</table>', text, re.DOTALL)
-        ]
-        assert [len(table) for table in tables] == [5, 3, 5] and tables[0][0] == ["model", *COLUMNS]
-        assert tables[0][2] == ["efficient", "8,706", "98.25", "98.00", "2.1", "87", "0.30", "412", "2/2"]
-        assert tables[0][3] == ["never_learned", "9,000", "", "", "1.6", "90", "0.30", "412", "0/1"]
-        for table, name in zip(tables[1:], ("latency", "sweep-fashion"), strict=True):
-            assert table == json.loads((drawn[1] / f"{name}.json").read_text())["table"]
+    def test_marks_the_best_of_each_column_among_those_that_pass(self):
+        rows = page.results_table(
+            groups(a_run("small", 300, 0.96), a_run("big", 20_000, 0.98), a_run("mlp", 10**6, 0.99))
+        )
+        best = {row[0].text: [i for i, cell in enumerate(row) if cell.kind == "best"] for row in rows}
+        assert best["mlp"] == [] and 1 in best["small"] and 2 in best["big"]
 
-    def test_marks_what_breaks_a_limit_and_the_best_of_each_column_among_the_models_that_keep_all(self):
-        cells = page.html_table([["model", "size", "acc"], ["mlp", "NO", "1/2"], ["tiny", "ok", "2/2"]], "a table")
-        assert re.findall(r'<td class="bad">([^<]*)', cells) == ["NO", "1/2"]
-        runs = [a_run("efficient"), a_run("tiny", 258, 0.955), a_run("mlp", 400_000, 0.99), a_run("small", 100, 0.5)]
-        best = {("tiny", header) for header in ("params", "train s", "kMAC")} | {("efficient", "acc. %")}
-        assert page.best_cells(Comparison(runs)) == best
-        assert {("small", "params"), ("mlp", "acc. %")} <= page.best_cells(Comparison(runs[2:]))
-
-    def test_escapes_names_notes_and_reasons(self, tmp_path):
-        evil = '<script>alert("&")</script>'
-        runs = [a_run(evil, note=evil), a_run("$x^2_{", 300)]
-        document = a_comparison(runs, failures={evil: evil})
-        document["models"][evil] = {"idea": evil}
+    @pytest.mark.parametrize("evil", HOSTILE)
+    def test_keeps_whatever_a_name_a_note_or_a_reason_holds_as_text(self, tmp_path, evil):
+        runs = [a_run(evil, note=evil, violations=[evil], device=evil, versions={evil: evil}), a_run("b", 300)]
+        document = {**a_comparison(runs, failures={evil: evil}), "models": {evil: {"idea": evil}}}
         found = an_experiment("energy", [[evil, evil], [evil, evil]], question=evil, command=evil, note=evil)
         folder = write(tmp_path / "results", comparison=document, energy=found)
         assert main([str(folder)]) == 0
         text = (folder / "report.html").read_text(encoding="utf-8")
-        assert text.count("<script") == 1 and "$x^2_{" in text
-        assert text.count("&lt;script&gt;alert(&quot;&amp;&quot;)") >= 15
-
-    def test_a_name_that_the_font_lacks_is_no_reason_to_complain(self, tmp_path):
-        folder = write(tmp_path / "results", comparison=a_comparison([a_run("模型"), a_run("モデル", 258)]))
-        command = [sys.executable, "-m", "report", folder]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert "模型" in (folder / "report.html").read_text(encoding="utf-8")
+        tags = Wellformed(text).found
+        assert text.count("<script") == 1 and "<b>" not in text and not pages.UNFIT.search(text)
+        assert {attributes["src"][:5] for tag, attributes in tags if tag == "img"} == {"data:"}
+        assert all(attributes["href"][0] in "#d" for _, attributes in tags if "href" in attributes)
+        for path in folder.glob("*.svg"):
+            names = {element.tag.rpartition("}")[2] for element in ElementTree.parse(path).iter()}
+            assert names <= {"svg", "style", "g", "a", "path", "rect", "text", "title"}
 
 
-class TestThePageInABrowser:
-    def test_sorts_its_table_by_keyboard_with_blanks_last_and_scrolls_only_within_itself(self, tmp_path):
-        import drawings
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory):
+    drawings = pytest.importorskip("drawings")
+    try:
+        driver = drawings.open_browser(tmp_path_factory.mktemp("chromium"))
+    except (RuntimeError, ImportError) as missing:
+        pytest.skip(str(missing))
+    yield driver
+    driver.quit()
 
-        table = [["model", "params"], ["a", "8,706"], ["b", ""], ["c", "258"], ["d", "400,000"]]
-        folder = write(tmp_path / "results", latency=an_experiment("latency", table))
+
+class TestInABrowser:
+    NAMES = (
+        "[...document.querySelectorAll('#results ~ .wide tbody tr.one:not([hidden])')].map(r => r.cells[0].textContent)"
+    )
+
+    @pytest.fixture
+    def shown(self, tmp_path, browser):
+        runs = [a_run(f"model_{i}", 10 ** (i % 7), None if i == 5 else 0.9 + i / 200) for i in range(12)]
+        folder = write(tmp_path / "results", comparison=a_comparison([*runs, a_run("w" * 100), a_run("<b>&", 12)]))
         assert main([str(folder)]) == 0
-        try:
-            browser = drawings.open_browser(tmp_path / "profile")
-        except RuntimeError as missing:
-            pytest.skip(str(missing))
-        try:
+        browser.get((folder / "report.html").as_uri())
+        return browser
+
+    def test_no_page_scrolls_sideways_and_none_complains(self, shown, drawn):
+        for address in (shown.current_url, (drawn[1] / "report.html").as_uri()):
             for width in (390, 1280, 1920):
                 screen = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 500}
-                browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
-                browser.get((folder / "report.html").as_uri())
-                assert browser.execute_script("return document.documentElement.scrollWidth;") <= width
-            orders = []
-            for _ in range(2):
-                button = browser.find_elements("css selector", "th button")[1]
-                button.send_keys("\ue007")  # Enter
-                names = "[...document.querySelectorAll('.sortable tbody th')].map(th => th.textContent).join('')"
-                names = browser.execute_script(f"return {names};")
-                orders.append((names, button.find_element("xpath", "..").get_attribute("aria-sort")))
-            assert orders == [("cadb", "ascending"), ("dacb", "descending")]
-            assert browser.get_log("browser") == []
-        finally:
-            browser.quit()
+                shown.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", screen)
+                shown.get(address)
+                assert shown.execute_script("return document.documentElement.scrollWidth;") <= width
+        assert shown.get_log("browser") == []
+
+    def test_columns_sort_by_keyboard_and_mouse_with_blanks_last(self, shown):
+        button = shown.find_elements("css selector", "#results ~ .wide th button")[2]
+        for direction, press in (("ascending", lambda: button.send_keys("\ue007")), ("descending", button.click)):
+            press()
+            texts = shown.execute_script(f"return {self.NAMES.replace('cells[0]', 'cells[2]')};")
+            means = [float(text) for text in texts[:-1]]
+            assert texts[-1] == "" and means == sorted(means, reverse=direction == "descending")
+            assert button.find_element("xpath", "..").get_attribute("aria-sort") == direction
+
+    def test_search_narrows_the_table_down_to_rows_with_every_word(self, shown):
+        box = shown.find_element("css selector", ".search")
+        box.send_keys("MODEL_1 9")
+        assert set(shown.execute_script(f"return {self.NAMES};")) == {"model_1", "model_10", "model_11"}
+        box.clear()
+        box.send_keys("<b>")
+        assert shown.execute_script(f"return {self.NAMES};") == ["<b>&"]
+
+    @pytest.mark.parametrize("mode, dark", [("light", False), ("dark", True)])
+    def test_follows_light_and_dark(self, shown, mode, dark):
+        feature = {"name": "prefers-color-scheme", "value": mode}
+        shown.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
+        script = "const s = getComputedStyle(document.body); return [s.backgroundColor, s.color];"
+        paper, ink = (sum(map(int, re.findall(r"\d+", colour))) for colour in shown.execute_script(script))
+        assert (paper < ink) == dark and abs(paper - ink) > 450
 
 
-class TestFigures:
-    """They come as figures of matplotlib, for a caller who shows or saves them."""
+class TestCharts:
+    def test_numbers_on_axes_are_short_and_do_not_overlap(self):
+        assert [short(v) for v in (0.5, 258, 1000, 25_000, 1.5e6)] == ["0.5", "258", "1k", "25k", "1.5M"]
+        spans = [
+            ("log", 258, 400_000),
+            ("log", 2.0, 2.1),
+            ("log", 0.5, 14),
+            ("linear", 0, 60_000),
+            ("accuracy", 0.5, 0.99),
+        ]
+        spans += [("accuracy", 0.985, 0.989), ("accuracy", 0, 1), ("log", 7, 7), ("linear", 0, 0)]
+        for scale, low, high in spans:
+            ticks = Axis([low, high], scale).ticks(0.07)
+            places, texts = [place for place, _ in ticks], [text for _, text in ticks]
+            assert 2 <= len(ticks) == len(set(texts)) <= 14, (scale, low, high, texts)
+            assert all(0 <= place <= 1 for place in places)
+            assert all(b - a >= 0.0699 for a, b in itertools.pairwise(places))
 
-    def test_show_themselves_in_notebooks_and_leave_the_settings_as_they_were(self):
-        import matplotlib
+    def test_show_means_ranges_tooltips_and_the_region_also_of_a_single_run(self):
+        chart = charts.accuracy_over(groups(*MODELS), "parameters")
+        points = {point["name"]: point for point in chart.points if point["kind"] != "published"}
+        assert {name: point["kind"] for name, point in points.items()} == {
+            "tiny": "passed",
+            "efficient": "passed",
+            "mlp": "failed",
+        }
+        assert points["efficient"]["title"] == "efficient: 98.25 % (98.00 to 98.50, 2 seeds), 8,706 parameters, 2.09 s"
+        assert len(points["efficient"]["ends"]) == 2 and not points["tiny"]["ends"]
+        assert (points["efficient"]["x"], points["efficient"]["y"]) == chart.at(8706, 0.9825)
+        single = charts.accuracy_over(groups(a_run()), "parameters")
+        (region,) = single.areas
+        right, bottom = single.at(25_000, 0.95)
+        assert math.isclose(region["x"] + region["width"], right) and math.isclose(
+            region["y"] + region["height"], bottom
+        )
+        assert "<title>efficient: 98.00\u00a0% (one seed)" in single.svg() and "within the limits" in single.svg()
 
-        before = dict(matplotlib.rcParams)
-        for function in plots.DRAWN.values():
-            figure = function(Comparison(MODELS))
-            assert isinstance(figure, matplotlib.figure.Figure)
-            check_picture(figure._repr_png_())
-        assert dict(matplotlib.rcParams) == before
+    def test_published_figures_stand_beside_mnist_only_and_can_be_told_apart(self):
+        def published(dataset):
+            chart = charts.accuracy_over(groups(a_run(dataset=dataset)), "parameters")
+            return [(point["name"], point["title"]) for point in chart.points if point["kind"] == "published"]
 
-    def test_put_each_model_at_its_median_cost_and_mean_accuracy_and_none_that_has_no_accuracy(self):
-        comparison = Comparison(MODELS, {"parameters": 25_000, "accuracy": 0.95})
-        axes = plots.accuracy_over(comparison, "train_seconds").axes[0]
-        points = {(round(float(x), 5), round(1 - float(y), 5)) for c in axes.containers for x, y in c[0].get_xydata()}
-        assert points == {(2.08706, 0.9825), (1.50258, 0.955), (5.5, 0.97)}
+        assert len({name for name, _ in published("mnist")}) == len({title for _, title in published("mnist")}) == 3
+        assert published("fashion") == []
+
+    def test_names_of_eighteen_models_cover_neither_one_another_nor_points(self):
+        runs = [a_run(f"lightweight_{i}", 20_000 + 300 * i, 0.97 + i % 5 / 500) for i in range(18)]
+        chart = charts.accuracy_over(groups(*runs), "parameters")
+        boxes = [(t["x"], t["y"] - 11, t["x"] + 6.6 * len(t["text"]), t["y"] + 3) for t in chart.place_names()]
+        assert len(boxes) == 21 and not any(shared(a, b) > 1 for i, a in enumerate(boxes) for b in boxes[:i])
+        points = [(p["x"], p["y"]) for p in chart.points]
+        assert not [1 for x, y in points for b in boxes if b[0] < x < b[2] and b[1] < y < b[3]]
 
     def test_the_frontier_keeps_what_no_cheaper_model_reaches(self):
         points = [(258, 0.96), (400_000, 0.97), (8706, 0.985), (8706, 0.97), (300, 0.95), (17_000, 0.985)]
-        assert plots.frontier(points) == [(258, 0.96), (8706, 0.985)]
+        assert results.frontier(points) == [(258, 0.96), (8706, 0.985)]
 
-    def test_published_figures_stand_beside_mnist_only(self):
-        def labels(dataset: str) -> str:
-            runs = [a_run(dataset=dataset), a_run("tiny", 258, dataset=dataset)]
-            axes = plots.accuracy_over(Comparison(runs), "parameters").axes[0]
-            return " ".join(text.get_text() for text in axes.texts)
+    def test_a_learning_curve_has_every_point_and_the_best_model_for_comparison(self):
+        best, tiny = groups(a_run(), a_run("tiny", 258, 0.955))[::-1]
+        chart = charts.learning_curve(tiny, best)
+        assert len(chart.points) == 10 and [line["kind"] for line in chart.lines] == ["mean", "passed"]
+        assert charts.learning_curve(groups(a_run(curve=[]))[0]) is None
 
-        assert "published" in labels("mnist") and "published" not in labels("fashion")
-
-    @pytest.mark.parametrize("seconds, least", [((0.5, 14), 4), ((2.0, 2.1), 3), ((3.0, 3000.0), 3), ((1.5, 6.0), 4)])
-    def test_training_times_can_be_read_off_their_axis(self, seconds, least):
-        runs = [a_run(f"m{i}", 300, train_seconds=s) for i, s in enumerate(seconds)]
-        axis = plots.accuracy_over(Comparison(runs), "train_seconds").axes[0].xaxis
-        low, high = axis.get_view_interval()
-        labels = [axis.get_major_formatter()(tick, 0) for tick in axis.get_majorticklocs() if low <= tick <= high]
-        assert least <= len(labels) == len(set(labels)) <= 12
-
-    def test_names_of_eighteen_models_cover_neither_one_another_nor_points_and_lines_lead_to_those_far_away(self):
-        runs = [a_run(f"lightweight_{i}", 20_000 + 300 * i, 0.97 + i % 5 / 500) for i in range(18)]
-        axes = plots.accuracy_over(Comparison(runs), "parameters").axes[0]
-        names = [text for text in axes.texts if text.get_text().startswith(("lightweight", "published"))]
-        boxes = [text.get_window_extent().extents for text in names]
-        assert len(names) == 18 + len(plots.PUBLISHED)
-        assert not any(style.overlap(a, b) > 1 for i, a in enumerate(boxes) for b in boxes[:i])
-        points = [axes.transData.transform(text.xy) for text in names]
-        inside = [(x, y) for x, y in points for b in boxes if b[0] < x < b[2] and b[1] < y < b[3]]
-        leaders = sum(text.get_text() == "" for text in axes.texts)
-        assert not inside and leaders == sum(text.xyann[1] != 0 for text in names) > 0
-
-    def test_learning_curves_have_a_panel_each_with_the_most_accurate_model_in_grey(self):
-        figure = plots.learning_curves(Comparison(MODELS))
-        panels = [axes for axes in figure.axes if axes.lines]
-        assert [axes.get_title(loc="left") for axes in panels] == ["tiny", "efficient", "mlp"]
-        assert [axes.lines[0].get_color() for axes in panels] == [style.MUTED] * 3
-        assert "efficient, the most accurate" in figure.get_suptitle()
-
-    def test_mistakes_show_the_pixels_of_the_run(self):
-        axes = plots.confusion(Comparison([a_run()])).axes[1]
-        mosaic = axes.images[0].get_array()
-        assert mosaic.count() == 12 * 28 * 28 and mosaic.sum() == 12 * 4 * 18 * 255
-        assert axes.texts[0].get_text() == "0 → 3 (90%)"
-
-    def test_the_confusion_is_that_of_efficient_or_of_the_best_that_passes(self):
-        rivals = [a_run("tiny", 258, 0.955), a_run("mlp", 400_000, 0.99)]
-        assert Comparison([*rivals, a_run(accuracy=0.951)]).best["model"] == "efficient"
-        assert Comparison(rivals).best["model"] == "tiny"
-        assert Comparison(rivals[1:]).best["model"] == "mlp" and Comparison([a_run(accuracy=None)]).best is None
-
-    def test_what_was_not_measured_has_no_cell(self):
-        cells = plots.per_class_accuracy(Comparison([a_run()])).axes[0]
-        assert np.isnan(cells.images[0].get_array()[0, 9]) or cells.images[0].get_array().mask[0, 9]
-        assert len(cells.texts) == 9
-
-    def test_perfect_and_hopeless_models_are_drawn(self):
-        for accuracy in (0.0, 1.0):
-            runs = [a_run(accuracy=accuracy, per_class_accuracy=[accuracy] * 10), a_run("tiny", 258, accuracy)]
-            assert all(style.png(figure) for f in plots.DRAWN.values() if (figure := f(Comparison(runs))))
-
-
-class TestSweep:
-    def test_of_one_number_is_a_curve_that_says_where_it_diverged(self):
+    def test_a_sweep_of_one_number_is_a_curve_with_ranges(self):
         document = a_sweep(["lr"], [(0.1,), (0.001,), (9.0,)], [0.97, 0.8, None])
-        axes = sweep_plots.sweep(swept(document)).axes[0]
-        assert [(x, round(1 - y, 4)) for x, y in axes.lines[0].get_xydata()] == [(0.001, 0.8), (0.1, 0.97)]
-        assert [text.get_text() for text in axes.texts] == ["80.00", "97.00", "diverged"]
-        assert axes.get_xlabel() == "lr" and axes.get_xscale() == "log"
-        title = "mlp_small, trained on mnist: mean of 2 seeds, on the hold-out of 100 images"
-        assert axes.get_title(loc="left") == title
-        assert axes.get_xlim()[0] < 0.001 and axes.get_xlim()[1] > 9
+        chart = charts.sweep(results.Experiment.read("sweep", document))
+        assert [point["name"] for point in chart.points] == ["80.00", "97.00"] and chart.x.scale == "log"
+        words = a_sweep(["optimizer"], [("adamw",), ("sgd",)], [0.9, 0.8])
+        assert charts.sweep(results.Experiment.read("sweep", words)) is None
 
-    def test_of_a_thousand_points_stays_a_picture(self):
-        points = [(row, column) for row in range(4) for column in range(250)]
-        document = a_sweep(["lr", "fade"], points, [0.9 + column / 5000 for _, column in points])
-        figure = sweep_plots.sweep(swept(document))
-        assert figure.get_size_inches().max() <= 40 and not figure.axes[0].texts
+    @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
+    def test_perfect_and_hopeless_models_are_drawn_within_the_frame(self, accuracy):
+        chart = charts.accuracy_over(groups(a_run(accuracy=accuracy), a_run("b", 0, accuracy)), "train_seconds")
+        assert all(chart.left <= p["x"] <= chart.right and chart.top <= p["y"] <= chart.bottom for p in chart.points)
 
-    @pytest.mark.parametrize("value", [[None], [0.95], [1.0], [0.9871, 0.9873], [0.5, None]])
-    def test_of_any_values_is_drawn(self, value):
-        document = a_sweep(["fade"], [(i / 2,) for i in range(len(value))], value)
-        check_picture(style.png(sweep_plots.sweep(swept(document))))
-
-    @pytest.mark.parametrize(
-        "keys, points, shape, labels",
-        [
-            (["lr", "batch_size"], [(0.01, 32), (0.01, 64), (0.1, 32), (0.1, 64)], (2, 2), ["32", "64"]),
-            (["optimizer"], [("adamw",), ("sgd",)], (2, 1), [""]),
-            (["lr", "batch_size", "fade"], [(0.1, 32, 0), (0.1, 64, 1)], (1, 2), ["32, 0", "64, 1"]),
-        ],
-    )
-    def test_of_more_or_of_words_is_a_heat_map(self, keys, points, shape, labels):
-        accuracies = [0.9 + i / 100 for i in range(len(points) - 1)] + [None]
-        document = a_sweep(keys, points, accuracies)
-        axes = sweep_plots.sweep(swept(document)).axes[0]
-        assert axes.images[0].get_array().shape == shape
-        expected = [f"{100 * a:.2f}" for a in accuracies[:-1]] + ["diverged"]
-        assert [text.get_text() for text in axes.texts] == expected
-        assert [label.get_text() for label in axes.get_xticklabels()] == labels
+    def test_a_bar_of_a_histogram_reaches_from_the_axis_to_its_value(self):
+        chart = Chart(Axis([0, 100]), Axis([0, 10], margin=0), "Scores")
+        chart.area(10, 20, None, 4, "passed", "10 to 20: 4 students")
+        (bar,) = chart.areas
+        assert bar["y"] == chart.at(0, 4)[1] and math.isclose(bar["y"] + bar["height"], chart.bottom)
 
 
-class TestPartialResults:
-    def test_a_single_models_file_is_drawn_without_comparisons(self, tmp_path, capsys):
-        folder = write(tmp_path / "results", efficient=a_run())
-        assert main([str(folder)]) == 0
-        assert {path.stem for path in folder.glob("*.png")} == {"learning_curves", "per_class_accuracy", "confusion"}
-        assert "drew report.html and 3 plots" in capsys.readouterr().out
-        assert "efficient" in (folder / "report.html").read_text(encoding="utf-8")
-
-    def test_models_files_are_compared_where_there_is_no_comparison_and_data_are_not_mixed_up(self, tmp_path):
-        seeds = {"runs": [a_run(seed=0), a_run(seed=1)], "summary": {}}
-        folder = write(tmp_path / "results", efficient=seeds, other=a_run(dataset="fashion"), tiny=a_run("tiny", 258))
-        comparison, _ = files.read_folder(folder)
-        labels = ["tiny (mnist, test)", "efficient (mnist, test)", "efficient (fashion, test)"]
-        assert [group.label for group in comparison.groups] == labels and len(comparison.groups[1].runs) == 2
-        write(folder, comparison=a_comparison([a_run("mlp")]))
-        assert [group.label for group in files.read_folder(folder)[0].groups] == ["mlp"]
-
-    def test_a_frontier_is_drawn_over_parameters_and_its_seeds_share_a_point(self, tmp_path):
-        runs = [a_run(name, n, seed=seed) for name, n in (("tiny_8", 258), ("tiny_12", 430)) for seed in (0, 1)]
-        limits = {"parameters": 25_000, "accuracy": 0.95}
-        folder = write(tmp_path / "results", frontier=an_experiment("frontier", runs=runs, limits=limits))
-        assert main([str(folder)]) == 0 and [path.name for path in folder.glob("*.png")] == ["frontier.png"]
-        check_picture((folder / "frontier.png").read_bytes())
-
-    def test_a_sweep_alone_is_drawn_alone(self, tmp_path):
-        points = [(0.1, 0.5), (0.2, 0.5)]
-        folder = write(tmp_path / "results", sweep=a_sweep(["lr", "fade"], points, [0.9, 0.91]), old={"version": 1})
-        assert main([str(folder)]) == 0
-        assert {path.name for path in folder.iterdir()} == {"old.json", "sweep.json", "sweep.png", "report.html"}
-
-    def test_a_name_that_is_no_utf_8_is_drawn(self, tmp_path):
-        folder = write(tmp_path / "results", comparison=a_comparison([a_run("m/\udcf0\udc9f.py")]))
-        assert main([str(folder)]) == 0
-        assert "m/??.py" in (folder / "report.html").read_text(encoding="utf-8")
-
-    def test_runs_that_measured_nothing_give_a_page_without_broken_pictures(self, tmp_path):
-        folder = write(tmp_path / "results", comparison=a_comparison([a_run(accuracy=None, curve=[])]))
-        assert main([str(folder)]) == 0
-        assert "<svg" not in (folder / "report.html").read_text(encoding="utf-8") and not list(folder.glob("*.png"))
-
-    def test_plots_of_an_earlier_comparison_do_not_stay_beside_a_new_one(self, tmp_path):
-        folder = write(tmp_path / "results", comparison=a_comparison(MODELS))
-        (folder / "mine.png").write_bytes(b"mine")
-        assert main([str(folder)]) == 0 and len(list(folder.glob("*.png"))) == 7
-        write(folder, comparison=a_comparison([a_run()]))
-        assert main([str(folder)]) == 0
-        drawings = {"mine", "learning_curves", "per_class_accuracy", "confusion"}
-        assert {path.stem for path in folder.glob("*.png")} == drawings
-
-
-def without(document: dict, name: str) -> dict:
-    return {key: value for key, value in document.items() if key != name}
-
-
-GOOD = a_comparison([a_run()])
 MISTAKE = {"index": 0, "label": 1, "predicted": 2, "confidence": 0.5}
-BOMB = zlib.compress(bytes(50_000_000)).hex()
-SWEEP = a_sweep(["lr"], [(1,)], [0.9])
 
 
-class TestFilesThatCannotBeUsed:
+class TestWhatIsRead:
+    def test_a_run_that_is_there_twice_counts_once_and_the_newer_one_counts(self, tmp_path):
+        folder = write(tmp_path / "results", comparison=a_comparison([a_run(), a_run("tiny", 258)]))
+        os.utime(folder / "comparison.json", (1, 1))
+        write(folder, efficient={"runs": [a_run(accuracy=0.97), a_run(seed=1)], "summary": {}})
+        found = results.read_folder(folder)
+        assert [(group.label, group.accuracies) for group in found.groups] == [
+            ("tiny", [0.98]),
+            ("efficient", [0.97, 0.98]),
+        ]
+        assert found.ideas["tiny"].startswith("The idea")
+
+    def test_other_data_and_other_settings_make_other_groups(self):
+        runs = [a_run(), a_run(dataset="fashion"), a_run(config={"lr": 0.5}), a_run(seed=1)]
+        labels = {group.label: len(group.runs) for group in groups(*runs)}
+        assert len(labels) == 3 and sum(labels.values()) == 4
+        assert "efficient (fashion, test)" in labels and any("lr=0.5" in label for label in labels)
+
+    def test_what_the_script_writes_is_what_it_reads_and_limits_are_the_scripts(self, tmp_path):
+        challenge = pytest.importorskip("mnist_efficient_model")
+        assert vars(challenge.Limits()) == {"parameters": results.PARAMETERS, "accuracy": results.ACCURACY}
+        blank = dict.fromkeys(challenge.Result.__dataclass_fields__)
+        made = [challenge.Result(**{**blank, **run}) for run in (a_run(), a_run("tiny", 258, None))]
+        challenge.save_comparison(tmp_path / "comparison", made, {"snn": "no snntorch"})
+        (tmp_path / "tiny.json").write_text(json.dumps(challenge.document(made[1:])))
+        found = results.read_folder(tmp_path)
+        assert [group.label for group in found.groups] == ["efficient", "tiny"] and not found.warnings
+        assert found.ideas["tiny"] and found.failures == {"snn": "no snntorch"}
+
     @pytest.mark.parametrize(
-        "name, content, words",
+        "content",
         [
-            ("comparison", '{"runs": [', "is not JSON"),
-            ("comparison", "", "is not JSON"),
-            ("comparison", "[" * 100_000, "is not JSON"),
-            ("comparison", '{"runs": NaN}', "NaN is not JSON"),
-            ("comparison", "[1, 2]", "is not what a run leaves"),
-            ("comparison", without(GOOD, "limits"), "has no 'limits'"),
-            ("comparison", without(GOOD, "runs"), "has no list of runs"),
-            ("comparison", {**GOOD, "failures": {"snn": 3}}, "'failures' is not"),
-            ("comparison", {**GOOD, "runs": [a_run(), without(a_run(), "curve")]}, "run 2 has no 'curve'"),
-            ("comparison", {**GOOD, "runs": [a_run(test_accuracy=98.0)]}, "run 1: 'test_accuracy' is not"),
-            ("comparison", {**GOOD, "runs": [{**a_run(), "parameters": "8706"}]}, "'parameters' is not"),
-            ("comparison", {**GOOD, "runs": [a_run(parameters=10**40)]}, "'parameters' is not"),
-            ("comparison", {**GOOD, "runs": [a_run(train_seconds=1e308)]}, "'train_seconds' is not"),
-            ("comparison", {**GOOD, "runs": [a_run(confusion=[[1, 2], [3, 4]])]}, "'confusion' is not"),
-            ("comparison", {**GOOD, "runs": [a_run(confused=[MISTAKE])]}, "'confused' is not"),
-            ("comparison", {**GOOD, "runs": [a_run(confused=[{**MISTAKE, "pixels": "AAAA"}])]}, "'confused' is not"),
-            ("comparison", {**GOOD, "runs": [a_run(confused=[{**MISTAKE, "pixels": BOMB}])]}, "'confused' is not"),
-            ("comparison", {**GOOD, "runs": []}, "holds no results to draw"),
-            ("efficient", {"a": 1}, "has no 'model'"),
-            ("sweep", without(SWEEP, "keys"), "has no 'keys'"),
-            ("sweep", without(SWEEP, "question"), "has no 'question'"),
-            ("sweep", {**SWEEP, "keys": ["fade"]}, "run 1: its config has no 'fade'"),
-            ("sweep", {**SWEEP, "runs": []}, "holds no run"),
-            ("energy", an_experiment("energy", [["model", "J"], ["efficient"]]), "'table' is not"),
+            '{"runs": [', "", "[" * 100_000, '{"runs": NaN}', "[1, 2]", "null", '{"runs": 3}', '{"runs": [3]}',
+            {"runs": [{k: v for k, v in a_run().items() if k != "curve"}]},
+            *(
+                {"runs": [{**a_run(), name: value}]}
+                for name, value in [
+                    ("test_accuracy", 98.0), ("parameters", "8706"), ("parameters", 10**40), ("train_seconds", 1e308),
+                    ("train_seconds", -1), ("confusion", [[1, 2], [3, 4]]), ("confused", [MISTAKE]), ("curve", [1]),
+                    ("confused", [{**MISTAKE, "pixels": "AAAA"}]), ("config", 3), ("versions", "x"),
+                    ("confused", [{**MISTAKE, "pixels": zlib.compress(bytes(50_000_000)).hex()}]),
+                ]
+            ),
+            an_experiment("energy", [["model", "J"], ["efficient"]]),
+            {**a_sweep(["lr"], [(1,)], [0.9]), "keys": ["fade"]},
+            {k: v for k, v in an_experiment("energy").items() if k != "question"},
         ],
-    )
-    def test_end_in_one_line_and_nothing_is_written(self, tmp_path, capsys, name, content, words):
-        (tmp_path / f"{name}.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    )  # fmt: skip
+    def test_a_file_that_cannot_be_used_is_one_line_and_the_others_are_drawn(self, tmp_path, capsys, content):
+        (tmp_path / "odd.json").write_text(content if isinstance(content, str) else json.dumps(content))
         assert main([str(tmp_path)]) == 4
-        out, err = capsys.readouterr()
-        assert out == "" and words in err and len(err.splitlines()) == 1 and err.startswith("report: error: ")
-        assert [path.name for path in tmp_path.iterdir()] == [f"{name}.json"]
+        err = capsys.readouterr().err.splitlines()
+        assert (
+            err[0].startswith("report: warning: odd.json is left out: it ")
+            and len(err) == 2
+            and "--model all" in err[1]
+        )
+        assert [path.name for path in tmp_path.iterdir()] == ["odd.json"]
+        write(tmp_path, efficient=a_run())
+        assert main([str(tmp_path)]) == 0 and len(capsys.readouterr().err.splitlines()) == 1
+        assert "odd.json is left out" in (tmp_path / "report.html").read_text(encoding="utf-8")
 
     @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs here")
-    def test_a_fifo_is_refused_not_waited_for(self, tmp_path, capsys):
+    def test_a_fifo_is_left_out_not_waited_for(self, tmp_path, capsys):
         os.mkfifo(tmp_path / "comparison.json")
-        assert main([str(tmp_path)]) == 4 and "is not a regular file" in capsys.readouterr().err
+        assert main([str(tmp_path)]) == 4 and "not a regular file" in capsys.readouterr().err
 
     @pytest.mark.parametrize("arguments", [["no_such_folder"], [__file__], [], ["a", "b"]])
     def test_a_folder_that_is_none_is_a_mistake_in_usage(self, capsys, arguments):
-        assert main(arguments) == 2
-        assert len(capsys.readouterr().err.splitlines()) == 1
+        assert main(arguments) == 2 and len(capsys.readouterr().err.splitlines()) == 1
 
-    def test_an_empty_folder_says_what_to_do(self, tmp_path, capsys):
-        assert main([str(tmp_path)]) == 4 and "--model all" in capsys.readouterr().err
-
-    def test_all_or_nothing_is_written(self, tmp_path, capsys):
-        folder = write(tmp_path / "results", comparison=a_comparison(MODELS))
+    def test_a_page_that_cannot_be_written_is_one_line(self, tmp_path, capsys):
+        folder = write(tmp_path / "results", efficient=a_run())
         (folder / "report.html").mkdir()
-        assert main([str(folder)]) == 4
-        assert "not a regular file" in capsys.readouterr().err
-        assert {path.name for path in folder.iterdir()} == {"comparison.json", "report.html"}
+        assert main([str(folder)]) == 4 and len(capsys.readouterr().err.splitlines()) == 1
+        assert not list(folder.glob(".*"))
+
+    def test_without_jinja2_it_says_what_to_install(self, tmp_path):
+        folder = write(tmp_path / "results", efficient=a_run())
+        code = (
+            "import sys; sys.modules['jinja2'] = None; from report.__main__ import main; sys.exit(main(sys.argv[1:]))"
+        )
+        done = subprocess.run([sys.executable, "-c", code, folder], cwd=ROOT, capture_output=True, text=True)
+        assert done.returncode == 4 and "pip install jinja2" in done.stderr and len(done.stderr.splitlines()) == 1
+
+    def test_plots_of_earlier_results_do_not_stay_beside_new_ones(self, tmp_path):
+        folder = write(tmp_path / "results", efficient=a_run())
+        assert main([str(folder)]) == 0 and (folder / "accuracy_vs_parameters.svg").exists()
+        write(folder, efficient=a_run(accuracy=None))
+        assert main([str(folder)]) == 0 and not list(folder.glob("*.svg"))
 
 
-def test_what_the_script_writes_is_what_it_reads(tmp_path):
-    challenge = pytest.importorskip("mnist_efficient_model")
-    blank = dict.fromkeys(challenge.Result.__dataclass_fields__)
-    made = [a_run(), a_run("tiny", 258, None)]
-    results = [challenge.Result(**{**blank, "violations": [], **run}) for run in made]
-    challenge.save_comparison(tmp_path / "comparison", results, {"snn": "no snntorch"})
-    challenge.save_comparison(tmp_path / "comparison-strokes", results[1:], {})
-    comparison, _ = files.read_folder(tmp_path)
-    assert len(comparison.runs) == 3 and comparison.limits == {"parameters": 25_000, "accuracy": 0.95}
-    assert comparison.models["tiny"]["idea"] and comparison.failures == {"snn": "no snntorch"}
-    write(tmp_path / "one", tiny=challenge.document(results[1:]))
-    assert files.read_folder(tmp_path / "one")[0].runs == [results[1].plain()]
-
-
-def test_report_imports_the_standard_library_numpy_and_matplotlib_only():
+def test_pages_and_report_import_the_standard_library_and_jinja2_only():
     """Read from the source, functions included: no torch, nothing of the script or of other packages."""
     imported = set()
-    for path in (ROOT / "report").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path in [*(ROOT / "report").glob("*.py"), *(ROOT / "pages").glob("*.py")]:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if path.name != "notebook.py" else ():
             if isinstance(node, ast.Import):
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom):
-                assert node.level == 0, path
                 imported.add(node.module.partition(".")[0])
-    assert imported - sys.stdlib_module_names == {"numpy", "matplotlib", "report"} | {"IPython"}  # in notebooks only
-
-
-def test_reading_results_needs_nothing_but_the_standard_library():
-    code = "import sys, report.files; sys.exit(bool({'numpy', 'matplotlib', 'torch'} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
+    assert imported - sys.stdlib_module_names == {"jinja2", "markupsafe", "pages", "report"}

@@ -1,0 +1,90 @@
+"""Pages in one file each: a template, with the stylesheet and the script that all pages share, and charts as SVG.
+
+    pages.render(Path("report/report.html"), title="Results", runs=runs)
+
+Jinja2 escapes every value. A page loads nothing, and runs no script but its own: its policy names both by
+hash.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+import re
+import struct
+import zlib
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jinja2
+from markupsafe import Markup
+
+HERE = Path(__file__).parent
+COLOURS, STYLE, SCRIPT = ((HERE / name).read_text(encoding="utf-8") for name in ("chart.css", "page.css", "page.js"))
+STYLE = f"{COLOURS}{STYLE}"
+# Control characters but for tab and line feed, those that change the direction of what follows, lone surrogates.
+UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+PER_CENT = re.compile(r"(?<=\d) %")
+
+
+class Cell(NamedTuple):
+    """A cell of a table; one with a ``value`` is a number, by which its column sorts."""
+
+    text: Any
+    value: float | None = None
+    kind: str = ""  # CSS classes
+    href: str = ""
+
+
+def fit(value: Any) -> Any:
+    """Text with U+FFFD for each character that is not fit to show, and " %" kept with its number; markup as it is."""
+    return PER_CENT.sub("\u00a0%", UNFIT.sub("\ufffd", value)) if type(value) is str else value
+
+
+def brief(text: str, most: int = 60) -> str:
+    """Text of at most ``most`` characters, cut between words where it can be, with an ellipsis."""
+    if len(text) <= most:
+        return text
+    kept = text[: most - 1]
+    return f"{kept[: kept.rfind(' ')] if ' ' in kept[most // 2 :] else kept}…"
+
+
+def source(content: str) -> str:
+    """What a Content-Security-Policy calls an inline style or script by."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def png(pixels: bytes, side: int = 28) -> str:
+    """The address (data:) of an image of side x side bytes, 0 for paper and 255 for ink; ValueError if it is none."""
+    if len(pixels) != side * side:
+        raise ValueError(f"{len(pixels)} bytes, where an image has {side * side}")
+    rows = b"".join(b"\0" + bytes(255 - pixel for pixel in pixels[i : i + side]) for i in range(0, side * side, side))
+    header = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    parts = [struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks]
+    content = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+    return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+@functools.cache
+def environment(folder: Path) -> jinja2.Environment:
+    """What finds the templates of a folder and those here, and escapes every value that it fills in."""
+    found = jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, HERE]),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        finalize=fit,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals |= {"STYLE": Markup(STYLE), "style_source": source(STYLE)}
+    found.globals |= {"SCRIPT": Markup(SCRIPT), "script_source": source(SCRIPT)}
+    found.filters["brief"] = brief
+    return found
+
+
+def render(template: Path, **values: Any) -> str:
+    """A template filled in. It may extend base.html and import from macros.html; a page without rows to sort or to
+    search says ``{% block script %}{% endblock %}``, and has none. Raises jinja2.UndefinedError for a missing value."""
+    return environment(template.parent).get_template(template.name).render(values)
