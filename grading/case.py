@@ -43,8 +43,6 @@ class Case:
             "model_name": settings.model_name,
             "files": {},
             "omitted": {},
-            "cells": {},
-            "origins": {},
         }
 
     def put(self, name: str, content: bytes) -> str:
@@ -79,7 +77,6 @@ class Case:
         raw, _ = self.child("read", seed=0, seconds=seconds, inputs=inputs)
         found = json.loads(raw)  # of a child that executed nothing
         unneeded = dict.fromkeys(found["unneeded"], "the model's code does not name")
-        self.task |= {name: found[name] for name in ("cells", "origins")}
         self.task["omitted"] = {**unneeded, **submission.omitted}
         main, name = self.find(found)
         self.grade.model = f"{main}:{name}" if name else main
