@@ -36,8 +36,7 @@ class Case:
     def __init__(self, grade: Grade, settings: Settings, hidden: Sequence[str], run: RunTask, folder: Path) -> None:
         self.grade, self.settings, self.run, self.folder = grade, settings, run, folder
         self.task: dict[str, Any] = {"hidden": hidden, "seconds": settings.seconds, "memory": settings.memory}
-        self.task |= {"main": "", "model_name": settings.model_name}
-        self.task |= {name: {} for name in ("files", "omitted", "cells", "origins")}
+        self.task |= {"main": "", "model_name": settings.model_name, "files": {}, "omitted": {}}
 
     def put(self, name: str, content: bytes) -> str:
         """Write an input of a task; returns its path."""
@@ -69,8 +68,10 @@ class Case:
         submission.write_bundle(bundle)
         seconds = min(self.settings.seconds, READ_SECONDS)
         found = json.loads(self.child("read", seed=0, seconds=seconds, inputs={"bundle": str(bundle)})[0])
-        omitted = {**dict.fromkeys(found["unneeded"], "the model's code does not name"), **submission.omitted}
-        self.task |= {"omitted": omitted, "cells": found["cells"], "origins": found["origins"]}
+        self.task["omitted"] = {
+            **dict.fromkeys(found["unneeded"], "the model's code does not name"),
+            **submission.omitted,
+        }
         main, name = self.find(found)
         self.grade.model = f"{main}:{name}" if name else main
         self.task |= {"main": main, "model_name": name, "files": {n: found["files"][n] for n in found["needs"][main]}}

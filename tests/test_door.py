@@ -23,7 +23,7 @@ from conftest import LINEAR
 from grading import graph, submissions, wire
 from grading.grades import Grade, Settings
 from grading.judge import Grader
-from grading.sandbox import isolation, loading, notebooks, reading, reasons, sources
+from grading.sandbox import isolation, loading, reading, reasons, sources
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
 
@@ -82,9 +82,9 @@ CASES = {  # of each: the status, and words of the reason or, where it passed, t
     "c11_devicecuda_init": ("invalid", "there is no GPU here: model.py, line 11: self.fc = nn.Linear("),
     "c14_batchone": ("invalid", "BatchNorm cannot train on a single image, and batch_size 1"),
     "c15_lastone": ("passed", "model.py"),  # 2,000 images leave 5 over, not one: see below
-    "c19_keras": ("invalid", "model.py is written with Keras (TensorFlow)"),
-    "c20_sklearn": ("invalid", "model.py is written with scikit-learn"),
-    "c21_main_guard": ("invalid", 'model.py, line 4: if __name__ == "__main__": -- its model is made under'),
+    "c19_keras": ("invalid", "model.py is written with tensorflow"),
+    "c20_sklearn": ("invalid", "model.py is written with sklearn"),
+    "c21_main_guard": ("invalid", 'model.py, line 4: if __name__ == "__main__": -- a model is made in here'),
     "e03_utf16": ("passed", "model.py"),
     "e08_MODEL.PY": ("passed", "e08_MODEL.py"),
     "e09_model.py.txt": ("passed", "e09_model.py"),
@@ -104,7 +104,7 @@ CASES = {  # of each: the status, and words of the reason or, where it passed, t
     "n26_writefile_a.ipynb": ("passed", "net.py"),
     "n30_plaintext_same_cell.ipynb": ("invalid", "code cell 2, line 1: Here I define my model: -- it is not valid"),
     "n43_latin1json.ipynb": ("passed", "n43_latin1json.ipynb"),
-    "n44_trunc.ipynb": ("invalid", "n44_trunc.ipynb, line 1: it is no complete notebook: the file was cut off"),
+    "n44_trunc.ipynb": ("invalid", "n44_trunc.ipynb is no complete notebook"),
     "r02_pkginit": ("passed", "model.py"),
     "z01_alice.zip": ("passed", "model.py"),
     "z02_bob": ("passed", "hw1/model.py"),
@@ -114,7 +114,7 @@ ADVICE = {
     "c01": "Leave the device",
     "c14": "Set another batch_size",
     "c19": "torch.nn.Module",
-    "c21": "Move the model's",
+    "c21": "Move its class",
     "n06": "Keep one of the two",
     "n08": "Download the notebook",
     "n44": "save it",
@@ -201,9 +201,6 @@ LAYOUTS: dict[str, Files] = {
     },
     "future_annotations": {"model.py": "from __future__ import annotations\n" + net("(self, x)", "(self, x: Tenser)")},
     "utf_8_with_a_mark": {"model.py": b"\xef\xbb\xbf" + NET.encode()},
-    "utf_16_without_a_mark": {"model.py": NET.encode("utf-16-le")},
-    "coding_line": {"model.py": f"# -*- coding: cp1252 -*-\nPRICE = '€'\nassert PRICE\n{NET}".encode("cp1252")},
-    "unknown_coding": {"model.py": f"# coding: klingon\n{NET}"},
     "returns_of_a_typewriter": {"model.py": NET.replace("\n", "\r")},
     "zip_beside_notes": {"notes.txt": "see the zip"},  # and a zip, see below
     "notebook_with_magics": {"a.ipynb": notebook("%matplotlib inline\n!pip install x", HEAD, "%%time\n" + NET_CLASS)},
@@ -250,18 +247,18 @@ FAULTS: dict[str, tuple[Files, str, str]] = {  # files, words of the reason, wor
     ),
     "model_in_a_function": (
         {"model.py": HEAD + "def make_net():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, 10))\n"},
-        "model.py, line 4: def make_net(): -- its model is made in the function make_net()",
-        "Rename make_net() to build_model()",
+        "model.py, line 4: def make_net(): -- a model is made in here, which is not run",
+        "or add build_model(): no arguments, and it returns the model",
     ),
     "class_in_a_function": (
         {"model.py": HEAD + "def main():\n    " + NET_CLASS.replace("\n", "\n    ")},
-        "is made in the function main()",
+        "model.py, line 4: def main(): -- a model is made in here",
         "build_model()",
     ),
     "class_under_main": (
         {"model.py": HEAD + 'if __name__ == "__main__":\n    ' + NET_CLASS.replace("\n", "\n    ")},
         "model.py, line 4: if __name__",
-        "Move the model's class out of it",
+        "Move its class to the top level",
     ),
     "value_of_a_loop": (
         {"model.py": "def compute():\n    for i in range(9): pass\n    return i\n\nWIDTH = compute()\n" + WIDE},
@@ -370,14 +367,10 @@ FAULTS: dict[str, tuple[Files, str, str]] = {  # files, words of the reason, wor
         "Leave the device",
     ),
     "nothing_but_data": ({"data.csv": "1,2", "train.npy": b"0"}, "there is no model.py", "Put the model"),
-    "an_archive_of_another_kind": (
-        {"hw.rar": b"Rar!"},
-        "hw.rar is an archive of a kind that is not read",
-        "Hand in a .zip",
-    ),
+    "an_archive_of_another_kind": ({"hw.rar": b"Rar!"}, "nor any other Python file, notebook or .zip", "Put the model"),
     "a_damaged_zip": ({"hw.zip": b"PK\3\4"}, "hw.zip cannot be unpacked", "Pack it again"),
     "a_notebook_without_code": ({"a.ipynb": notebook()}, "a.ipynb is a notebook without code", "Put the model"),
-    "a_notebook_of_nothing": ({"a.ipynb": "{}"}, "a.ipynb is no notebook", "save it"),
+    "a_notebook_of_nothing": ({"a.ipynb": "{}"}, "a.ipynb is no complete notebook", "save it"),
     "a_fault_in_a_written_file": (
         {"a.ipynb": notebook("x = 1", "%%writefile net.py\n" + net("nn.Linear", "nn.Lineer"), "import net")},
         "a.ipynb, code cell 2 (net.py), line 8: self.fc = nn.Lineer(",
@@ -467,27 +460,26 @@ class TestReading:
 
     def test_drops_comments_and_docstrings_line_by_line(self):
         text = '"""Text."""\nx = 1  # one\n\n\ndef f():\n    """More\n    text."""\n    return "#"; "x"\n'
-        code = sources.Code(text)
-        assert code.text == '""\nx = 1\n\n\ndef f():\n    ""\n\n    return "#"; ""\n'
+        assert sources.strip(text) == '""\nx = 1\n\n\ndef f():\n    ""\n\n    return "#"; "x"\n'
 
     @pytest.mark.parametrize("code", [b"(", b"\xff\xfe", b"\0", b"'", b"# coding: utf-7\n+AAA-", b"(" * 9_999])
     def test_of_what_is_no_python_harms_nobody(self, code):
-        assert sources.Code(sources.decode(code)).text is not None
+        assert sources.strip(sources.decode(code)) is not None
 
     @pytest.mark.parametrize(
         "cell, code",
         [
             ("%matplotlib inline\nx = 1", "pass\nx = 1"),
             ("if True:\n    !pip install \\\n  torch\nx = 1", "if True:\n    pass\n\nx = 1"),
-            ("files = !ls\nx = 1", "files = []\nx = 1"),
-            ("%%time\nx = 1", "\nx = 1"),
+            ("files = !ls\nx = 1", "pass\nx = 1"),
+            ("%%time\nx = 1", "pass\nx = 1"),
             ("%%bash\nls -la", ""),
             ("model?\nx = 1", "pass\nx = 1"),
             ('x = ("%d"\n  %y)\n', 'x = ("%d"\n  %y)\n'),
         ],
     )
     def test_takes_from_a_cell_what_only_jupyter_understands(self, cell, code):
-        assert notebooks.to_python(cell) == code
+        assert sources.to_python(cell) == code
 
     def test_measures_what_cannot_be_compressed_and_no_comments(self, tmp_path):
         noise = "".join(f"{byte:02x}" for byte in random.Random(0).randbytes(10_000))

@@ -10,24 +10,30 @@ from __future__ import annotations
 import __future__
 
 import ast
+import importlib
 import importlib.abc
-import importlib.machinery
 import importlib.util
+import inspect
 import os
 import re
 import sys
 import types
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from torch import Tensor, nn
+
 from grading.sandbox.isolation import ROOT
-from grading.sandbox.sources import parse, split_cells
-from grading.sandbox.standins import StandIn
-from grading.sandbox.statements import is_harmless, runs, without_loops
+from grading.sandbox.sources import parse, parts
 
 PACKAGE = "submission"
-BINDING = re.compile(r"^(?:class|def|async def) +(\w+)|^(\w+) *(?::[^=\n]+)?=[^=]", re.MULTILINE)
+LOOPS = (ast.For, ast.While, ast.With, ast.AsyncFor, ast.AsyncWith)
+FILLING = {"append", "extend", "insert", "update", "add", "setdefault", "add_module", "register_module", "add_argument"}
+EFFECTS = {"input", "print", "exit", "quit", "optim", "hub", "system"}  # and the names of whatever has some, see Loader
+VALUES = sys.stdlib_module_names | {"torch", "numpy", "einops"}  # packages whose functions make values ...
+VALUES -= {"subprocess", "multiprocessing", "threading", "socket", "urllib", "http"}  # ... and others
 
 
 class Skipped(NamedTuple):
@@ -40,18 +46,16 @@ class Skipped(NamedTuple):
 
 
 class Definitions(importlib.abc.MetaPathFinder):
-    """Loads the files in a folder; what was skipped and which packages are missing stays here."""
+    """Loads the files in a folder; what was skipped stays here."""
 
-    def __init__(self, folder: str, cells: Mapping[str, Sequence[int]] = {}, origins: Mapping[str, str] = {}) -> None:
-        self.folder, self.cells, self.origins = Path(folder), cells, origins
-        self.folders = [self.folder, *sorted(path for path in self.folder.rglob("*") if path.is_dir())]
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.folders = [folder, *sorted(str(path) for path in self.folder.rglob("*") if path.is_dir())]
         self.main = ""  # the file that is being loaded
-        self.skipped: list[Skipped] = []
-        self.missing: dict[str, str] = {}  # packages, and where they are imported
         self.modules: dict[str, types.ModuleType] = {}  # by path: a file is one module under all its names
-        self.functions: dict[tuple[str, str], ast.stmt] = {}  # by module and name
-        self.harmless: dict[tuple[str, str], bool] = {}  # whether such a function may run in an assignment
-        self.imported: set[str] = set()  # packages
+        self.skipped: list[Skipped] = []
+        self.defined: dict[tuple[str, str], ast.stmt] = {}  # functions and classes by path and name
+        self.effects = set(EFFECTS)
         own = {path.stem for path in self.folder.rglob("*")}
         for name, module in list(sys.modules.items()):
             file = str(getattr(module, "__file__", None) or "")
@@ -59,134 +63,198 @@ class Definitions(importlib.abc.MetaPathFinder):
                 del sys.modules[name]  # of an earlier load, or this project's own of the same name
         root = sys.modules[PACKAGE] = types.ModuleType(PACKAGE)
         root.__path__ = [folder]
+        importlib.invalidate_caches()
         sys.meta_path[:] = [self, *(finder for finder in sys.meta_path if not isinstance(finder, Definitions))]
 
     def load(self, name: str) -> types.ModuleType:
         """The module of a file, named relative to the folder. Raises SyntaxError where it is no Python."""
         self.main, file = name, self.folder / name
-        self.folders.sort(key=lambda folder: folder != file.parent)  # it is stable: the file's own folder first
-        full = ".".join([PACKAGE, *file.relative_to(self.folder).with_suffix("").parts])
+        self.folders.sort(key=lambda folder: folder != str(file.parent))  # stable: the file's own folder first
+        full = ".".join([PACKAGE, *Path(name).with_suffix("").parts])
         spec = importlib.util.spec_from_file_location(full, file, loader=Loader(full, str(file), self))
         module = sys.modules[full] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
 
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        last = name.rpartition(".")[2]
-        if path is None and last in sys.stdlib_module_names:
+    def find_spec(self, name: str, path: Iterable[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """Where one of the student's modules or packages is; None for any other."""
+        if path is None and name in sys.stdlib_module_names:
             return None
-        for place in self.folders if path is None else map(Path, path):
-            if place.is_relative_to(self.folder):
-                for file in (place / last / "__init__.py", place / f"{last}.py"):
-                    if file.is_file():
-                        inside = [str(file.parent)] if file.name == "__init__.py" else None
-                        loader = Loader(name, str(file), self)
-                        return importlib.util.spec_from_file_location(
-                            name, file, loader=loader, submodule_search_locations=inside
-                        )
-                if (place / last).is_dir():
-                    spec = importlib.machinery.ModuleSpec(name, None, is_package=True)
-                    spec.submodule_search_locations = [str(place / last)]
-                    return spec
-        return None
-
-    def owns(self, value: Any) -> bool:
-        """Whether a class or function is the student's."""
-        return getattr(value, "__module__", None) in {module.__name__ for module in self.modules.values()}
+        places = self.folders if path is None else [each for each in path if Path(each).is_relative_to(self.folder)]
+        spec = PathFinder.find_spec(name, places) if places else None
+        if spec and spec.origin:
+            spec.loader = Loader(name, spec.origin, self)
+        return spec
 
     def skip(self, path: str, node: ast.stmt, error: BaseException | None) -> None:
-        targets = [getattr(node, "target", None), *getattr(node, "targets", ())]
-        names = {n.id for target in filter(None, targets) for n in ast.walk(target) if isinstance(n, ast.Name)}
+        names = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
         aliases = [alias for alias in getattr(node, "names", ()) if isinstance(alias, ast.alias)]
         names |= {getattr(node, "name", None), *(alias.asname or alias.name for alias in aliases)}
         self.skipped.append(Skipped(path, node, names - {None}, error))
 
 
-class Loader(importlib.machinery.SourceFileLoader):
-    """Runs the definitions of one file."""
+class Loader(SourceFileLoader):
+    """Runs the definitions of one file.
+
+    A statement that calls something is run if none of the names in the call stands for what has effects: functions with
+    loops in them, and what is imported from packages that are not only there to make values.
+    """
 
     def __init__(self, name: str, path: str, definitions: Definitions) -> None:
         super().__init__(name, path)
-        self.definitions = definitions
+        self.definitions, self.flags = definitions, 0
 
-    def create_module(self, spec: Any) -> types.ModuleType | None:
+    def create_module(self, spec: ModuleSpec) -> types.ModuleType | None:
         return self.definitions.modules.get(self.path)
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Run the definitions of the file, one after another. Raises SyntaxError, but not for a cell of a notebook."""
         if self.path in self.definitions.modules:
             return
-        self.definitions.modules[self.path], self.flags = module, 0
-        cells = self.definitions.cells.get(os.path.relpath(self.path, self.definitions.folder), ())
-        for first, text in split_cells(Path(self.path).read_text(encoding="utf-8"), cells):
+        self.definitions.modules[self.path] = module
+        for text in parts(Path(self.path).read_text(encoding="utf-8")):
             try:
-                body = parse(text, first).body
+                body = parse(text).body
             except SyntaxError as error:
                 error.filename = self.path
-                if not cells:
+                if not self.path.endswith(".ipynb"):
                     raise
-                names = {a or b for a, b in BINDING.findall(text)}
-                self.definitions.skipped.append(
-                    Skipped(self.path, ast.Pass(lineno=error.lineno or first), names, error)
-                )
-                body = []
-            for node in body:
-                self.run(node, vars(module))
+                names = set(re.findall(r"^(?:class |def )?(\w+)", text, re.MULTILINE))
+                self.definitions.skipped.append(Skipped(self.path, ast.Pass(lineno=error.lineno or 1), names, error))
+            else:
+                self.run(body, vars(module))
 
-    def run(self, node: ast.stmt, names: dict[str, Any]) -> None:
-        """Run a statement if it is a definition, and note it if it is none, or fails."""
+    def run(self, body: list[ast.stmt], names: dict[str, Any]) -> None:
+        """Run those statements that are definitions, and note those that are none, or fail."""
         definitions = self.definitions
-        try:
-            match node:
-                case ast.Import() | ast.ImportFrom():
-                    self.run_import(node, names)
-                case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                    definitions.functions[names["__name__"], node.name] = node
-                    self.execute(without_loops(node), names)
-                case ast.If() if "__name__" not in ast.unparse(node.test) and is_harmless(
-                    node.test, names, definitions
-                ):
-                    test = compile(ast.Expression(node.test), self.path, "eval", self.flags, dont_inherit=True)
-                    for each in node.body if eval(test, names) else node.orelse:
-                        self.run(each, names)
-                case ast.Try():
-                    before = len(definitions.skipped)
-                    for each in node.body:
-                        self.run(each, names)
-                    failed = any(skipped.error for skipped in definitions.skipped[before:])
-                    handlers = [each for handler in node.handlers for each in handler.body]
-                    for each in [*(handlers if failed else node.orelse), *node.finalbody]:
-                        self.run(each, names)
-                case ast.Expr(ast.Constant()) | ast.Pass():
-                    pass
-                case _ if runs(node, names, definitions):
-                    self.execute(node, names)
-                case _:
-                    definitions.skip(self.path, node, None)
-        except (Exception, SystemExit) as error:
-            definitions.skip(self.path, node, error)
+        for node in body:
+            try:
+                match node:
+                    case ast.Import() | ast.ImportFrom():
+                        self.run_import(node, names)
+                    case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                        definitions.defined[self.path, node.name] = node
+                        if isinstance(node, ast.ClassDef):
+                            node.body = [each for each in node.body if not is_loop(each)] or [ast.Pass()]
+                        elif any(isinstance(n, LOOPS) for n in ast.walk(node)) or self.has_effects(node):
+                            definitions.effects.add(node.name)
+                        self.execute(node, names)
+                    case ast.If() if "__name__" not in ast.unparse(node.test) and not self.has_effects(node.test):
+                        chosen = eval(compile(ast.Expression(node.test), self.path, "eval"), names)
+                        self.run(node.body if chosen else node.orelse, names)
+                    case ast.Try():
+                        before = len(definitions.skipped)
+                        self.run(node.body, names)
+                        failed = any(skipped.error for skipped in definitions.skipped[before:])
+                        handlers = [each for handler in node.handlers for each in handler.body]
+                        self.run([*(handlers if failed else node.orelse), *node.finalbody], names)
+                    case ast.Expr(ast.Constant()) | ast.Pass():
+                        pass
+                    case _ if makes_values(node) and not self.has_effects(node):
+                        self.execute(node, names)
+                    case _:
+                        definitions.skip(self.path, node, None)
+            except (Exception, SystemExit) as error:
+                definitions.skip(self.path, node, error)
+
+    def has_effects(self, node: ast.AST) -> bool:
+        """Whether it calls what has effects."""
+        called = [n for call in ast.walk(node) if isinstance(call, ast.Call) for n in ast.walk(call.func)]
+        return any({getattr(n, "id", ""), getattr(n, "attr", "")} & self.definitions.effects for n in called)
 
     def execute(self, node: ast.stmt, names: dict[str, Any]) -> None:
-        exec(compile(ast.Module([node], []), self.path, "exec", self.flags, dont_inherit=True), names)
+        module = ast.fix_missing_locations(ast.Module([node], []))
+        code = compile(module, self.path, "exec", self.flags, dont_inherit=True)
+        self.flags |= code.co_flags & __future__.annotations.compiler_flag
+        exec(code, names)
 
     def run_import(self, node: ast.Import | ast.ImportFrom, names: dict[str, Any]) -> None:
         """Run an import; what is not installed here becomes stand-ins."""
-        if isinstance(node, ast.ImportFrom) and node.module == "__future__":
-            self.flags |= sum(getattr(__future__, alias.name).compiler_flag for alias in node.names)
-            return
-        source = isinstance(node, ast.ImportFrom)
-        tops = {(node.module or "" if source else alias.name).partition(".")[0] for alias in node.names}
-        own = source and node.level > 0
-        self.definitions.imported |= set() if own else tops
+        before, source = set(names), getattr(node, "module", None)
+        packages = {(source or alias.name).partition(".")[0] for alias in node.names}
+        own = getattr(node, "level", 0) or any(map(self.definitions.find_spec, packages))
         try:
             self.execute(node, names)
         except Exception as error:
-            if own or any(self.definitions.find_spec(top) for top in tops):
+            if own:
                 raise
             self.definitions.skip(self.path, node, error)
             for alias in node.names:
-                full = f"{node.module}.{alias.name}" if source else alias.name
-                name = alias.asname or (alias.name if source else full.partition(".")[0])
-                self.definitions.missing.setdefault(full.partition(".")[0], f"{self.path}:{node.lineno}")
-                if name != "*" and name not in names:
-                    names[name] = sys.modules.get(name) if not source and name in sys.modules else StandIn(full)
+                full = f"{source}.{alias.name}" if source else alias.name
+                bound = alias.asname or (alias.name if source else full.partition(".")[0])
+                names.setdefault(bound, StandIn(full) if source else sys.modules.get(bound, StandIn(full)))
+        else:
+            if not own and (packages - VALUES or "optim" in f"{source}"):
+                self.definitions.effects |= names.keys() - before
+
+
+def makes_values(node: ast.stmt) -> bool:
+    """Whether a statement assigns or fills something, or is a loop of such statements."""
+    match node:
+        case ast.Assign() | ast.AnnAssign() | ast.AugAssign():
+            return True
+        case ast.Expr(ast.Call(ast.Attribute(ast.Name(), method))):
+            return method in FILLING
+        case ast.For():
+            return all(map(makes_values, node.body))
+    return False
+
+
+def is_loop(node: ast.stmt) -> bool:
+    """Whether a method is its author's loop of training or testing, and not PyTorch's switch of that name."""
+    return getattr(node, "name", "") in ("train", "eval") and "super()" not in ast.unparse(node)
+
+
+# --- What stands for a package that is not installed ------------------------------------------------------------------
+
+
+class StandIn:
+    """A name of such a package: its attributes, items and results are stand-ins too.
+
+    A call with tensors raises ModuleNotFoundError, since a model would need the real one.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
+
+    def __getattr__(self, name: str) -> StandIn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return StandIn(f"{self.__name__}.{name}")
+
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if any(isinstance(value, Tensor) for value in (*arguments, *named.values())):
+            raise ModuleNotFoundError(f"No module named {self.__name__!r}", name=self.__name__)
+        is_decorator = len(arguments) == 1 and not named and isinstance(arguments[0], (type, types.FunctionType))
+        return arguments[0] if is_decorator else StandIn(self.__name__)
+
+    def __getitem__(self, _: Any) -> StandIn:
+        return self
+
+    def __or__(self, _: Any) -> StandIn:  # in annotations
+        return self
+
+    __ror__ = __or__
+
+    def __instancecheck__(self, _: Any) -> bool:
+        return False
+
+    def __mro_entries__(self, bases: tuple[Any, ...]) -> tuple[type, ...]:
+        is_model = any(isinstance(base, type) and issubclass(base, nn.Module) for base in bases)
+        first = next(base for base in bases if isinstance(base, StandIn)) is self
+        return () if is_model or not first else (StandInModule,)
+
+
+class StandInModule(nn.Module):
+    """A base class of such a package, as LightningModule."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __init_subclass__(cls, **_: Any) -> None:
+        super().__init_subclass__()
+
+    def save_hyperparameters(self, *_: Any, **__: Any) -> None:
+        """Lightning's: the arguments of the caller's ``__init__`` become ``self.hparams``."""
+        given = inspect.currentframe().f_back.f_locals
+        self.hparams = types.SimpleNamespace(**{k: v for k, v in given.items() if k not in ("self", "__class__")})

@@ -1,13 +1,13 @@
 """Reading what a student handed in: which files may hold the model, what each of these needs, and how long that is.
 
-This runs in a child with limits and executes nothing: notebooks and zip files become Python files, and Python's parser
-is the only thing that meets the code. Every step takes time in proportion to the size of the files.
+This runs in a child with limits and executes nothing: notebooks and zip files become Python files, by their text alone.
 """
 
 from __future__ import annotations
 
 import io
 import json
+import posixpath
 import re
 import zipfile
 import zlib
@@ -16,230 +16,161 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePosixPath
 from typing import Any
 
-from grading.sandbox.notebooks import read_notebook
-from grading.sandbox.reasons import Invalid
-from grading.sandbox.sources import Code, decode
-from grading.submissions import ALL_SOURCE_BYTES, FILES, SKIPPED_FOLDERS, SOURCE_BYTES, kind_of, most_bytes
+from torch import nn
 
-CANDIDATES = 40  # files that may hold the model; a repository with more of them is not a submission
-COMPUTED = set(
-    "__import__ import_module run_path run_module spec_from_file_location SourceFileLoader eval exec".split()
+from grading.sandbox.reasons import Invalid
+from grading.sandbox.sources import decode, read_notebook, strip
+from grading.sandbox.watch import CODE_ONLY
+from grading.submissions import CODE, SKIPPED_FOLDERS, file_name, most_bytes
+
+SOURCE_BYTES = 4 << 20  # of all code that may hold the model
+CLASS = re.compile(r"^[ \t]*class\s+(\w+)\s*\(([^()]*)", re.MULTILINE)
+IMPORT = re.compile(r"(?:^|[:;])[ \t]*(?:from[ \t]*\.*([\w.]*)[ \t]+)?import\b[ \t]*(\([^()]*\)|[^\n;]*)", re.MULTILINE)
+MODULES = {"nn", "LightningModule", *dir(nn)}  # what a base class of a model is called
+IMPORTS_ANY = re.compile(
+    r"\b(__import__|import_module|run_path|run_module|spec_from_file_location|SourceFileLoader)\b"
+    r"|(?<!def )(?<![\w.])(eval|exec)\("
 )
-LISTING = {"listdir", "walk", "glob", "iglob", "rglob", "iterdir", "scandir", "iter_modules"}  # read file names
-CLEAR = "Clear its outputs before you save it: in Jupyter with Edit > Clear Outputs of All Cells."
-CODE_ONLY = "Hand in the code only."
+LISTS_FILES = re.compile(r"\b(listdir|walk|glob|iglob|rglob|iterdir|scandir|iter_modules)\b")
+TEST = re.compile(r"(^|/)(tests?/|test_[^/]*$|conftest\.py$)|_test\.py$")
 PUT_IT = "Put the model into a file model.py at the top of what you hand in."
 
 
 def read(bundle: bytes) -> dict[str, Any]:
     """What the read task hands back: the files as text, the candidates, and for each what it needs and how long it is.
 
-    The bundle is a line of JSON, {"files": [[name, bytes]], "omitted": {name: why}}, then all contents. Raises Invalid.
+    The bundle is the zip file that ``Submission.write_bundle`` made. Raises Invalid.
     """
-    head, _, content = bundle.partition(b"\n")
-    listing, raw, start = json.loads(head), {}, 0
-    for name, size in listing["files"]:
-        raw[name] = content[start : start + size]
-        start += size
-    problems = []
-    if not any(kind_of(name) in ("code", "notebook") for name in raw):
-        raw |= unpack(raw, problems)
-    reader = Reader(raw, problems)
-    candidates = reader.candidates(listing["omitted"])
-    needs = {name: reader.needed(name) for name in candidates}
-    used = {name for names in needs.values() for name in names}
-    files = {name: reader.text(name) for name in used}
-    if sum(map(len, files.values())) > ALL_SOURCE_BYTES:
+    problems, settings, written, code = [], {}, {}, {}
+    raw = unpack(bundle)
+    for archive in () if any(name.endswith((".py", ".ipynb")) for name in raw) else list(raw):
+        if archive.endswith(".zip"):
+            try:
+                inner = unpack(raw[archive])
+            except Exception as error:  # of a damaged file, zipfile raises many kinds
+                problems.append(Invalid(f"{archive} cannot be unpacked: {error}", "Pack it again, without a password."))
+            else:
+                raw |= {posixpath.join(posixpath.dirname(archive), name): content for name, content in inner.items()}
+    for name in by_depth(raw):
+        if name.endswith(".py"):
+            code[name] = strip(decode(raw[name]))
+        elif name.endswith(".ipynb"):
+            try:
+                written = read_notebook(name, decode(raw[name])) | written
+            except Invalid as problem:
+                problems.append(problem)
+        elif not name.endswith(".zip"):
+            settings[name] = raw[name].decode("latin-1")
+    code = written | code
+    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
+        omitted = json.loads(archive.read("omitted"))
+    found = candidates(code, {name: why for name, why in omitted.items() if name.endswith(CODE)}, problems)
+    needs = needed(found, code, settings)
+    texts = settings | code
+    used = {name: texts[name] for name in sorted(set().union(*needs.values()))}
+    if sum(map(len, used.values())) > SOURCE_BYTES:
         raise Invalid("it holds far more than a model's code", CODE_ONLY, "rejected")
     return {
-        "files": files,
-        "candidates": candidates,
+        "files": used,
+        "candidates": found,
         "needs": needs,
-        "description": {name: reader.length(needs[name]) for name in candidates},
-        "cells": {name: code.cells for name, code in reader.code.items() if code.cells and name in used},
-        "origins": {name: origin for name, origin in reader.origins.items() if name in used},
-        "unneeded": sorted((reader.code.keys() | reader.settings.keys()) - used),
+        "description": {name: length({each: texts[each] for each in needs[name]}) for name in found},
+        "unneeded": sorted(texts.keys() - used),
     }
 
 
-def unpack(raw: Mapping[str, bytes], problems: list[Invalid]) -> dict[str, bytes]:
-    """The files of code and settings in zip files, each within its bounds; what is wrong goes to ``problems``."""
-    found, size = {}, 0
-    for name in (name for name in raw if kind_of(name) == "archive"):
-        if not name.lower().endswith(".zip"):
-            problems.append(
-                Invalid(f"{name} is an archive of a kind that is not read", "Hand in a .zip, or the files.")
-            )
-            continue
-        try:
-            with zipfile.ZipFile(io.BytesIO(raw[name])) as archive:
-                entries = archive.infolist()
-                for entry in entries[:FILES]:
-                    path = PurePosixPath(entry.filename.replace("\\", "/"))
-                    hidden = any(part in SKIPPED_FOLDERS or part.startswith(".") for part in path.parts)
-                    bound = most_bytes(path.name)
-                    if entry.is_dir() or hidden or path.is_absolute() or not bound or entry.file_size > bound:
-                        continue
-                    with archive.open(entry) as file:
-                        found[str(PurePosixPath(name).parent / path)] = file.read(bound)
-                    size += entry.file_size
-                    if size > 8 * ALL_SOURCE_BYTES or len(entries) > FILES:
-                        raise Invalid(f"{name} holds far more than a model's code", CODE_ONLY, "rejected")
-        except Invalid:
-            raise
-        except Exception as error:  # of a damaged file, zipfile raises many kinds
-            problems.append(Invalid(f"{name} cannot be unpacked: {error}", "Pack it again, without a password."))
+def unpack(content: bytes) -> dict[str, bytes]:
+    """The files in a zip file that are of a kind that is read, and not too long; raises many kinds of errors."""
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        for entry in archive.infolist():
+            path = PurePosixPath(file_name(entry.filename.replace("\\", "/")))
+            hidden = any(part in SKIPPED_FOLDERS or part.startswith(".") for part in path.parts)
+            if (
+                not hidden
+                and not path.is_absolute()
+                and entry.file_size <= most_bytes(path.name)
+                and not entry.is_dir()
+            ):
+                found[str(path)] = archive.read(entry)
     return found
 
 
-class Reader:
-    """The files of one submission as Python and settings."""
-
-    def __init__(self, raw: Mapping[str, bytes], problems: list[Invalid]) -> None:
-        self.code: dict[str, Code] = {}
-        self.settings: dict[str, bytes] = {}
-        self.origins: dict[str, str] = {}  # of files that a notebook's cell writes
-        self.problems = problems
-        written: dict[str, str] = {}
-        for name in by_depth(raw):
-            kind = kind_of(name)
-            if kind == "code":
-                self.code.setdefault(python_name(name), Code(decode(raw[name])))
-            elif kind == "notebook":
-                written |= self.add_notebook(name, raw[name])
-            elif kind == "settings":
-                self.settings[name] = raw[name]
-        self.code = {**{name: Code(text) for name, text in written.items()}, **self.code}
-
-    def add_notebook(self, name: str, content: bytes) -> dict[str, str]:
-        """Take a notebook's code; returns the Python files that it writes."""
-        try:
-            notebook = read_notebook(name, decode(content))
-        except Invalid as problem:
-            self.problems.append(problem)
-            return {}
-        if len(notebook.text) > SOURCE_BYTES:
-            self.problems.append(Invalid(f"{name} holds more than 0.5 MB of code", CODE_ONLY, "rejected"))
-            return {}
-        self.code[name] = Code(notebook.text, notebook.cells)
-        found = {}
-        for path, (text, cell) in notebook.written.items():
-            place = PurePosixPath(name).parent / path
-            if place.suffix == ".py" and ".." not in place.parts and not place.is_absolute():
-                found[str(place)] = text
-                self.origins.setdefault(str(place), f"{name}, code cell {cell}")
-        return found
-
-    def text(self, name: str) -> str:
-        return self.code[name].text if name in self.code else self.settings[name].decode("latin-1")
-
-    def candidates(self, omitted: Mapping[str, str]) -> list[str]:
-        """The files that may hold the model. Raises Invalid where there is none.
-
-        One model.py (at the top, in src/, or the only one), else all files that define a model and are no tests, else
-        all files of code. Notebooks count where no file of code defines a model. Of equal files only the first counts.
-        """
-        code = [name for name in by_depth([*self.code, *omitted]) if kind_of(name) == "code"]
-        code = [name for name in code if not is_test(name)] or code
-        named = [name for name in code if PurePosixPath(name).name.lower() == "model.py"]
-        defining = self.defining()
-        top = [name for name in named if name.lower() in ("model.py", "src/model.py")]
-        if top or len(named) == 1:
-            found = (top or named)[:1]
-        else:
-            found = [name for name in code if name in defining]
-            found = found or [name for name in by_depth(self.code) if name.endswith(".ipynb") and name in defining]
-            found = found or code or by_depth(self.code)
-        for name in found:
-            if name in omitted:
-                raise Invalid(f"{name} {omitted[name]}", CODE_ONLY, "rejected")
-        if not found and omitted:
-            name, why = next(iter(omitted.items()))
-            raise Invalid(f"{name} {why}", CLEAR if name.lower().endswith(".ipynb") else CODE_ONLY, "rejected")
-        if not found:
-            raise (self.problems or [Invalid("there is no model.py, nor any other Python file", PUT_IT)])[0]
-        found = list({self.code[name].text: name for name in reversed(found)}.values())[::-1]
-        if len(found) > CANDIDATES:
-            raise Invalid(f"{len(found)} files may hold the model: {', '.join(found[:8])} ...", PUT_IT)
-        return found
-
-    def defining(self) -> set[str]:
-        """The files that define an nn.Module class or ``build_model``.
-
-        A class counts when a base is of torch.nn or a LightningModule, or is called as such a class in any file.
-        """
-        waiting, derived = [], defaultdict(list)
-        for name, code in self.code.items():
-            for kind, bases in code.classes():
-                for base in bases:
-                    last = base.rpartition(".")[2]
-                    if base.startswith("torch.nn.") or last == "LightningModule":
-                        waiting.append((name, kind))
-                    derived[last].append((name, kind))
-        found = {name for name, code in self.code.items() if code.defines_model}
-        while waiting:
-            name, kind = waiting.pop()
-            found.add(name)
-            waiting += derived.pop(kind, ())
-        return found
-
-    def needed(self, main: str) -> list[str]:
-        """``main``, the files that it imports, directly or not, and the settings that their code speaks of.
-
-        A name is looked for in every folder, since a file may change ``sys.path``. All files of code where names are
-        computed, and all settings where folders are listed.
-        """
-        modules = defaultdict(list)
-        for name in self.code:
-            parts = name.removesuffix(".py").removesuffix("/__init__").split("/")
-            for i in range(len(parts)):
-                modules[".".join(parts[i:])].append(name)
-        found, seen, waiting, words = {main}, set(), [main], set()
-        while waiting:
-            name = waiting.pop()
-            words |= self.code[name].words
-            new = set(self.code) if COMPUTED & self.code[name].words else set()
-            for module, dots in self.code[name].imports:
-                if dots:
-                    new |= self.relative(name, module, dots)
-                elif module not in seen:
-                    steps = module.split(".")
-                    for end in range(1, len(steps) + 1):
-                        if (start := ".".join(steps[:end])) not in seen:
-                            seen.add(start)
-                            new |= set(modules[start])
-            waiting += sorted(new - found)
-            found |= new
-        spoken = {name for name in self.settings if LISTING & words or PurePosixPath(name).name in words}
-        return [main, *sorted((found | spoken) - {main})]
-
-    def relative(self, name: str, module: str, dots: int) -> set[str]:
-        """The files that a relative import stands for, and the packages around them."""
-        folder = PurePosixPath(name)
-        for _ in range(dots):
-            folder = folder.parent
-        steps = module.split(".") if module else []
-        places = [folder.joinpath(*steps[:end]) for end in range(len(steps) + 1)]
-        return {file for place in places for file in (f"{place}.py", str(place / "__init__.py")) if file in self.code}
-
-    def length(self, names: Iterable[str]) -> int:
-        """Bytes of names and contents, compressed: an upper bound on what a model can have brought with it."""
-        parts = [part for name in sorted(names) for part in (name, self.text(name))]
-        return len(zlib.compress("\0".join(parts).encode("utf-8", "replace"), 9))
-
-
-def python_name(name: str) -> str:
-    """model.PY and model.py.txt are model.py."""
-    return re.sub(r"\.py(\.txt)?$", ".py", name, flags=re.IGNORECASE)
-
-
-def is_test(name: str) -> bool:
-    """Whether a file holds tests by its name: test_x.py, x_test.py, conftest.py, or anything in a folder of tests."""
-    path = PurePosixPath(name)
-    in_tests = {"test", "tests"} & set(path.parts[:-1])
-    return bool(in_tests) or path.stem.startswith("test_") or path.stem.endswith("_test") or path.stem == "conftest"
+def length(files: Mapping[str, str]) -> int:
+    """Bytes of names and contents, compressed: an upper bound on what a model can have brought with it."""
+    parts = [part for name in sorted(files) for part in (name, files[name])]
+    return len(zlib.compress("\0".join(parts).encode("utf-8", "replace"), 9))
 
 
 def by_depth(names: Iterable[str]) -> list[str]:
     """Files nearest to the top first."""
     return sorted(names, key=lambda name: (name.count("/"), name))
+
+
+# --- Which files ------------------------------------------------------------------------------------------------------
+
+
+def candidates(code: Mapping[str, str], omitted: Mapping[str, str], problems: list[Invalid]) -> list[str]:
+    """The files that may hold the model. Raises Invalid where there is none.
+
+    One model.py (at the top, in src/, or the only one), else all files that define a model and are no tests, else
+    all files of code. Notebooks count where no file of code defines a model.
+    """
+    files = [name for name in by_depth({**code, **omitted}) if name.endswith(".py")]
+    files = [name for name in files if not TEST.search(name)] or files
+    named = [name for name in files if posixpath.basename(name).lower() == "model.py"]
+    top = [name for name in named if name.lower() in ("model.py", "src/model.py")]
+    defines = defining(code)
+    found = (top or named)[:1] if top or len(named) == 1 else [name for name in files if name in defines]
+    found = found or [name for name in by_depth(defines) if name.endswith(".ipynb")] or files or by_depth(code)
+    for name in found or omitted:
+        if name in omitted:
+            raise Invalid(f"{name} {omitted[name]}", CODE_ONLY, "rejected")
+    if not found:
+        raise (problems or [Invalid("there is no model.py, nor any other Python file, notebook or .zip", PUT_IT)])[0]
+    return found
+
+
+def defining(code: Mapping[str, str]) -> set[str]:
+    """The files that define ``build_model``, or a class on torch.nn's or a LightningModule, by way of others or not."""
+    derived = defaultdict(list)
+    for name, text in code.items():
+        for kind, bases in CLASS.findall(text):
+            for base in re.findall(r"\w+", bases):
+                derived[base].append((name, kind))
+    found, waiting = {name for name, text in code.items() if re.search(r"^def build_model\b", text, re.M)}, [*MODULES]
+    while waiting:
+        for name, kind in derived.pop(waiting.pop(), ()):
+            found.add(name)
+            waiting.append(kind)
+    return found
+
+
+def needed(mains: Iterable[str], code: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, list[str]]:
+    """For each of ``mains``: itself, the files that it imports, directly or not, and the settings that these name.
+
+    A module is looked for in every folder, since a file may change ``sys.path``. All files of code count where names
+    of modules are computed, and all settings where folders are listed.
+    """
+    modules, imports = defaultdict(set), {}
+    for name, text in code.items():
+        steps = re.sub(r"(/__init__)?\.py$", "", name).split("/")
+        for i in range(len(steps)):
+            modules[".".join(steps[i:])].add(name)
+        imports[name] = {f"{source}.{each}".strip(".") for source, rest in IMPORT.findall(text)
+                         for each in ["", *re.findall(r"[\w.]+", rest)]}  # fmt: skip
+    found = {}
+    for main in mains:
+        seen, waiting = {main}, [main]
+        while waiting:
+            name = waiting.pop()
+            folders = name.split("/")[:-1]
+            packages = {"/".join([*folders[:i], "__init__.py"]) for i in range(len(folders) + 1)}
+            new = set(code) if IMPORTS_ANY.search(code[name]) else packages & code.keys()
+            new = new.union(*(modules[module] for module in imports[name] if module in modules)) - seen
+            seen |= new
+            waiting += new
+        text = "\n".join(code[name] for name in seen)
+        spoken = {name for name in settings if LISTS_FILES.search(text) or posixpath.basename(name) in text}
+        found[main] = [main, *sorted((seen | spoken) - {main})]
+    return found

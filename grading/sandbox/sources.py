@@ -1,140 +1,119 @@
-"""A student's file of Python as text: decoded, parsed cell by cell, without its comments. Executes nothing."""
+"""A student's file of Python or notebook as text: decoded, cell by cell, without its comments. Executes nothing."""
 
 from __future__ import annotations
 
 import ast
 import codecs
 import io
+import json
+import posixpath
 import re
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator
-from functools import cached_property
+from itertools import pairwise
+
+from grading.sandbox.reasons import CELL, RESOLVE_IT, Invalid
+
+WRITING = re.compile(r"\s*%%(?:writefile|file)(?P<more>\s+-a)?\s+(?P<name>\S+)[^\n]*")
+NO_PYTHON = re.compile(r"\s*%%(?!(?:time|timeit|capture|prun)\b)")  # the rest of such cells is Python
+MAGIC = re.compile(
+    r"^([ \t]*)(?:(?:[\w., ]+= *)?(?:%{1,2}[A-Za-z]|!(?!=)|\?)(?:.*\\\n)*.*|[\w.]+\?{1,2}[ \t]*$)", re.MULTILINE
+)
+SAVE_IT = "Open it in Jupyter, save it, and hand in that file; or copy the model into a file model.py."
+DOWNLOAD_IT = "Download the notebook itself: on GitHub with Raw, in Colab with File > Download > Download .ipynb."
 
 
 def decode(content: bytes) -> str:
-    """The text of a file: by its byte order mark, its coding line, as UTF-8, or else as Latin-1, which never fails."""
-    if content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
-        encodings = ["utf-16"]
-    elif (zero := content[:100].find(0)) >= 0:
-        encodings = ["utf-16-le" if zero % 2 else "utf-16-be"] if content[:100].count(0) > 20 else []
-    else:
-        cookie = re.match(rb"(?:[ \t\f]*(?:#[^\n]*)?\n)?[ \t\f]*#[^\n]*?coding[:=][ \t]*([-\w.]+)", content)
-        encodings = [*([cookie[1].decode()] if cookie else []), "utf-8-sig"]
-    for encoding in (*encodings, "latin-1"):
-        try:
-            text = content.decode(encoding)
-            break
-        except (ValueError, LookupError):
-            continue
+    """The text of a file: UTF-16 by its mark, UTF-8, or else Latin-1, which never fails."""
+    try:
+        marked = content[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+        return plain(content.decode("utf-16" if marked else "utf-8-sig"))
+    except ValueError:
+        return plain(content.decode("latin-1"))
+
+
+def plain(text: str) -> str:
+    """Text with Python's ends of lines, and without halves of characters."""
     return text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
 
 
-def parse(text: str, first_line: int = 1) -> ast.Module:
-    """The syntax tree of text that begins on a line of its file. Raises SyntaxError for whatever is no Python."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(text)
-    except SyntaxError as error:
-        error.lineno = (error.lineno or 1) + first_line - 1
-        raise
-    except (ValueError, RecursionError, MemoryError) as error:
-        deep = isinstance(error, (RecursionError, MemoryError))
-        raise SyntaxError("an expression is nested too deeply" if deep else str(error)) from error
-    return ast.increment_lineno(tree, first_line - 1) if first_line > 1 else tree
-
-
-def split_cells(text: str, cells: Iterable[int]) -> list[tuple[int, str]]:
-    """The first line and the text of each cell of a file; one that is no notebook is one cell."""
-    lines, starts = text.split("\n"), list(cells) or [1]
-    ends = [*(start - 1 for start in starts[1:]), len(lines)]
-    return [(start, "\n".join(lines[start - 1 : end])) for start, end in zip(starts, ends, strict=True)]
-
-
-def strip(text: str, tree: ast.Module, first_line: int) -> str:
-    """Code without comments and strings that are statements, every line at its place.
+def strip(text: str) -> str:
+    """Code without comments and docstrings, every line at its place.
 
     What is not counted as code must not be there either, or it could carry weights.
     """
-    lines = text.split("\n")
+    lines, begins = text.split("\n"), True  # whether a statement begins at the token
     try:
-        for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        for token, following in pairwise(tokenize.generate_tokens(io.StringIO(text).readline)):
+            (start, column), (end, _) = token.start, token.end
             if token.type == tokenize.COMMENT:
-                lines[token.start[0] - 1] = lines[token.start[0] - 1][: token.start[1]].rstrip()
+                lines[start - 1] = lines[start - 1][:column].rstrip()
+            elif token.type == tokenize.STRING and begins and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
+                lines[start - 1 : end] = [lines[start - 1][:column] + '""', *[""] * (end - start)]
+            layout = token.type in (tokenize.NL, tokenize.COMMENT)
+            begins = begins if layout else token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
     except (tokenize.TokenError, SyntaxError):
         return text
-    raw = [line.encode() for line in lines]  # a syntax tree counts columns in bytes
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
-            start, end = node.lineno - first_line, node.end_lineno - first_line
-            if re.compile(rb"\s*$").match(raw[end], node.end_col_offset):
-                raw[start : end + 1] = [raw[start][: node.col_offset] + b'""', *[b""] * (end - start)]
-    stripped = b"\n".join(raw).decode()
+    return "\n".join(lines)
+
+
+def parts(text: str) -> list[str]:
+    """The cells of what was a notebook, each behind empty lines for those above it; other code is one part."""
+    starts = [0, *(found.start() for found in CELL.finditer(text) if found.start()), len(text)]
+    return ["\n" * text.count("\n", 0, start) + text[start:end] for start, end in pairwise(starts)]
+
+
+def parse(text: str) -> ast.Module:
+    """The syntax tree of code. Raises SyntaxError for whatever is no Python."""
     try:
-        parse(stripped)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return ast.parse(text)
+    except (RecursionError, MemoryError) as error:
+        raise SyntaxError("an expression is nested too deeply") from error
+    except ValueError as error:
+        raise SyntaxError(str(error)) from error
+
+
+def read_notebook(name: str, text: str) -> dict[str, str]:
+    """A notebook's code and that of the Python files that its cells write, each cell behind a line that names it.
+
+    Takes all formats of notebooks, and plain Python in a file of that name. Raises Invalid.
+    """
+    try:
+        document = json.loads(text)
+        sheets = document.get("worksheets", [document])
+        cells = [cell for sheet in sheets for cell in sheet["cells"] if cell["cell_type"] == "code"]
+        cells = ["".join(cell["source"] if "source" in cell else cell["input"]) for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if mark := re.search(r"^(<{7}|>{7})", text, re.MULTILINE):
+            line = f"line {text.count(chr(10), 0, mark.start()) + 1}: {mark[1]}"
+            raise Invalid(f"{name}, {line} is a mark of a merge conflict that was not resolved", RESOLVE_IT) from error
+        if text.lstrip().startswith("<"):
+            raise Invalid(f"{name} is a web page and no notebook", DOWNLOAD_IT) from error
+        if not re.search(r"^(import|from|class) ", text, re.MULTILINE):
+            raise Invalid(f"{name} is {'no complete notebook' if text.strip() else 'empty'}", SAVE_IT) from error
+        cells = [text]
+    if not any(map(str.strip, cells)):
+        raise Invalid(f"{name} is a notebook without code", "Put the model into one of its code cells.")
+    files = {name: ""}
+    for number, cell in enumerate(map(plain, cells), 1):
+        place = name
+        if writing := WRITING.match(cell):
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(name), writing["name"]))
+            if not place.endswith(".py") or place.startswith(("/", "..")):
+                continue
+            if not writing["more"]:
+                files[place] = ""
+        code = cell[writing.end() :] if writing else to_python(cell)
+        files[place] = files.get(place, "") + f"# %% {name}, code cell {number}\n{strip(code)}\n"
+    return files
+
+
+def to_python(cell: str) -> str:
+    """A cell without magics, commands of the shell and questions; its other lines stay where they are."""
+    try:
+        parse(cell)
+        return cell
     except SyntaxError:
-        return text
-    return stripped
-
-
-class Code:
-    """A file of Python: its text, where the cells of a notebook begin, and what its syntax trees say."""
-
-    def __init__(self, text: str, cells: Iterable[int] = ()) -> None:
-        self.cells, self.nodes, kept = list(cells), [], []
-        self.defines_model = False
-        for first, part in split_cells(text, self.cells):
-            try:
-                tree = parse(part, first)
-                kept.append(strip(part, tree, first))
-                self.nodes += ast.walk(tree)
-                self.defines_model |= any(isinstance(n, ast.FunctionDef) and n.name == "build_model" for n in tree.body)
-            except SyntaxError:
-                kept.append(part)
-                self.defines_model |= bool(re.search(r"^class .*Module|^def build_model", part, re.MULTILINE))
-        self.text = "\n".join(kept)
-
-    @cached_property
-    def words(self) -> set[str]:
-        """Names, attributes and the parts of strings."""
-        found = {n.id for n in self.nodes if isinstance(n, ast.Name)}
-        found |= {n.attr for n in self.nodes if isinstance(n, ast.Attribute)}
-        strings = (n.value for n in self.nodes if isinstance(n, ast.Constant) and isinstance(n.value, str))
-        return found.union(*(re.split(r"[/\\\s]", string) for string in strings))
-
-    @cached_property
-    def imports(self) -> set[tuple[str, int]]:
-        """What it may import: dotted names, each with the number of dots before it."""
-        found = set()
-        for node in self.nodes:
-            if isinstance(node, ast.Import):
-                found |= {(alias.name, 0) for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                module = node.module or ""
-                found |= {(module, node.level)}
-                found |= {(f"{module}.{alias.name}".lstrip("."), node.level) for alias in node.names}
-        return found
-
-    def classes(self) -> Iterator[tuple[str, list[str]]]:
-        """Each class with the full names of its bases, as far as the file's imports tell them."""
-        known = {"nn": "torch.nn", "Module": "torch.nn.Module"}  # where a star import brings them
-        for node in self.nodes:
-            if isinstance(node, ast.Import):
-                known |= {alias.asname: alias.name for alias in node.names if alias.asname}
-            elif isinstance(node, ast.ImportFrom) and node.module:
-                known |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
-        for node in self.nodes:
-            if isinstance(node, ast.ClassDef):
-                names = [dotted(base.value if isinstance(base, ast.Subscript) else base) for base in node.bases]
-                heads = [name.partition(".") for name in names]
-                yield node.name, [known.get(head, head) + dot + rest for head, dot, rest in heads]
-
-
-def dotted(node: ast.AST) -> str:
-    """``a.b.c`` of a name or attributes, else an empty string."""
-    parts = []
-    while isinstance(node, ast.Attribute):
-        parts.append(node.attr)
-        node = node.value
-    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+        return "" if NO_PYTHON.match(cell) else MAGIC.sub(lambda m: f"{m[1]}pass" + "\n" * m[0].count("\n"), cell)

@@ -68,7 +68,7 @@ class Child:
             path = Path(self.scratch, name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(text.encode("utf-8" if path.suffix in (".py", ".ipynb") else "latin-1"))
-        self.definitions = Definitions(self.scratch, self.task["cells"], self.task["origins"])
+        self.definitions = Definitions(self.scratch)
         loading.seed_everything(self.task["seed"])
 
     def load(self) -> tuple[Callable[[], nn.Module], dict[str, Any]]:
@@ -148,7 +148,7 @@ def build_graph(child: Child) -> None:
     try:
         exported = build.export(model, sorted(sizes, reverse=True))
     except build.NotAGraph as error:
-        where = reasons.place(error, child.scratch, child.definitions)
+        where = reasons.place(error, child.scratch)
         at = f"{where} -- " if where and where not in str(error) else ""
         child.end("not_a_graph", f"{at}{error}", error.advice, recipe=recipe)
     child.hand_back(exported)
