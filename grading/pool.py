@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from grading.sandbox.server import ForkServer, ServerFailed, Worker, WorkerLost
@@ -19,21 +20,15 @@ if TYPE_CHECKING:
     from grading.grades import Grade
     from grading.judge import Grader
 
-try:
-    import fcntl
-except ImportError:  # Windows, where there is no fork either
-    fcntl = None
-
 PREFIX = "grading-"  # of a run's temporary folder
 
 
 class Pool:
-    """Grades submissions side by side, each thread with its own worker; ``on_step`` gets student and kind of task."""
+    """Grades submissions side by side, each by a worker of its own; ``on_step`` gets student and kind of task."""
 
     def __init__(self, grader: Grader, server: ForkServer, on_step: Callable[[str, str], None]) -> None:
         self.grader, self.server, self.on_step = grader, server, on_step
-        self.lock, self.over, self.local = threading.Lock(), threading.Event(), threading.local()
-        self.workers: list[Worker] = []
+        self.lock, self.over, self.workers = threading.Lock(), False, set[Worker]()
 
     def grade(self, submissions: Sequence[Submission], jobs: int, on_grade: Callable[[Grade], None]) -> None:
         """Grade all, ``jobs`` at a time; ``on_grade`` gets one grade at a time. Raises ServerFailed, and its errors."""
@@ -43,9 +38,9 @@ class Pool:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
         finally:
-            self.over.set()
+            self.over = True
             pool.shutdown(wait=False, cancel_futures=True)
-            for worker in self.workers:
+            for worker in self.workers.copy():
                 worker.close()
             self.server.close()
             pool.shutdown(wait=True)
@@ -54,45 +49,40 @@ class Pool:
         """Grade a submission; whatever goes wrong is its own. Raises ServerFailed."""
         from grading.grades import Grade
 
-        self.local.student = submission.student
         try:
             try:
-                grade = self.grader.grade(submission, self.worker)
-            except WorkerLost:  # once more with a new one: it may have been bad luck
-                if self.over.is_set():
-                    return
-                self.lose_worker()
-                grade = self.grader.grade(submission, self.worker)
+                grade = self.by_new_worker(submission)
+            except WorkerLost:  # once more: it may have been bad luck
+                grade = self.by_new_worker(submission)
         except ServerFailed:
             raise
         except Exception as error:
-            if self.over.is_set():
-                return
-            self.lose_worker()
             reason = f"the grading machine failed ({safe_text(error, 200) or type(error).__name__}): grade again"
             grade = Grade(submission.student, "machine_error", f"{reason}; this is not the student's fault")
         with self.lock:
-            on_grade(grade)
+            if not self.over:
+                on_grade(grade)
 
-    def worker(self) -> Pool:
-        """This thread's worker, from a new server where the old one ended; its tasks go through ``run``."""
-        if not hasattr(self.local, "worker"):
-            with self.lock:
-                if not self.server.is_alive():
-                    self.server.close()
-                    self.server = ForkServer(self.server.folder)
-                self.local.worker = self.server.worker()
-                self.workers.append(self.local.worker)
-        return self
+    def by_new_worker(self, submission: Submission) -> Grade:
+        """The grade, by a worker from a new server where the old one ended. Raises WorkerLost, ServerFailed."""
+        with self.lock:
+            if self.over:
+                raise WorkerLost("grading was stopped")
+            if not self.server.is_alive():
+                self.server.close()
+                self.server = ForkServer(self.server.folder)
+            worker = self.server.worker()
+            self.workers.add(worker)
 
-    def run(self, task: dict[str, Any]) -> dict[str, Any]:
-        self.on_step(self.local.student, task["kind"])
-        return self.local.worker.run(task)
+        def run(task: dict[str, Any]) -> dict[str, Any]:
+            self.on_step(submission.student, task["kind"])
+            return worker.run(task)
 
-    def lose_worker(self) -> None:
-        if hasattr(self.local, "worker"):
-            self.local.worker.close()
-            del self.local.worker
+        try:
+            return self.grader.grade(submission, lambda: SimpleNamespace(run=run))
+        finally:
+            worker.close()
+            self.workers.discard(worker)
 
 
 @contextlib.contextmanager
@@ -101,16 +91,15 @@ def work_folder() -> Iterator[Path]:
 
     A folder is in use while the lock on its file ``lock`` is held, which ends with the process that holds it.
     """
-    if fcntl is None:
-        raise OSError(0, "grading needs Linux or macOS; on Windows run it in WSL or a container")
+    try:
+        import fcntl
+    except ImportError as error:  # Windows, where there is no fork either
+        raise OSError(0, "grading needs Linux or macOS; on Windows run it in WSL or a container") from error
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         with contextlib.suppress(OSError), open(lock, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    try:
-        with open(folder / "lock", "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+    with folder as name, open(Path(name, "lock"), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield Path(name)
