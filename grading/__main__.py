@@ -6,6 +6,7 @@ This process imports nothing of a submission and runs no operator of it. See doc
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -112,10 +113,7 @@ def grade(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status of the command line."""
-    return command.run(PROG, grade, argv)
-
+main = functools.partial(command.run, PROG, grade)
 
 if __name__ == "__main__":
     sys.exit(main())

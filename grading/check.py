@@ -6,6 +6,7 @@ The code, seeds and verdict are those of a class. This process imports nothing o
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,10 +88,7 @@ def check(argv: Sequence[str] | None) -> int:
     return STATUSES.get(scored.grade.status, 3)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status of the command line."""
-    return command.run(PROG, check, argv)
-
+main = functools.partial(command.run, PROG, check)
 
 if __name__ == "__main__":
     sys.exit(main())

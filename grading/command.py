@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from grading.sandbox.server import ServerFailed
 from grading.sandbox.watch import safe_text
 
 if TYPE_CHECKING:
-    from grading.grades import Limits, Settings
+    from grading.grades import Settings
     from grading.judge import Grader
 
 MACHINE_ERROR = 4  # exit status
@@ -79,30 +79,17 @@ def settings_of(arguments: argparse.Namespace) -> Settings:
     limits = Limits(**{name: value for name, value in given.items() if value is not None})
     seeds = tuple(range(arguments.seed, arguments.seed + arguments.seeds))
     seconds, memory, only = arguments.timeout, arguments.memory << 20, arguments.verified_only
-    return Settings(limits, arguments.dataset, seeds, arguments.model_name, seconds, memory, only)
+    name, words = arguments.model_name, options(arguments)
+    return Settings(limits, arguments.dataset, seeds, name, seconds, memory, only, words)
 
 
-def options(limits: Limits, settings: Mapping[str, Any]) -> list[str]:
-    """The options that give these limits and settings, as a grade's file holds them, without the default ones."""
-
-    def words(limits: Limits, settings: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "--max-parameters": limits.parameters,
-            "--min-accuracy": limits.accuracy,
-            "--dataset": settings["dataset"],
-            "--model-name": settings["model_name"],
-            "--seeds": len(settings["seeds"]),
-            "--seed": settings["seeds"][0],
-            "--timeout": settings["seconds"],
-            "--memory": settings["memory"] >> 20,
-            "--verified-only": settings["verified_only"],
-        }
-
-    default = settings_of(Parser().parse_args([]))
-    usual = words(default.limits, vars(default))
-    given = words(limits, {**vars(default), **settings})
-    changed = {name: value for name, value in given.items() if value != usual[name]}
-    return [word for name, value in changed.items() for word in ([name] if value is True else [name, str(value)])]
+def options(arguments: argparse.Namespace) -> tuple[str, ...]:
+    """The options that give another command the same settings: those that are not the default, without files."""
+    usual, found = vars(Parser().parse_args([])), []
+    for name, default in usual.items():
+        if name not in ("rubric", "data_dir") and (value := getattr(arguments, name)) != default:
+            found.append(f"--{name.replace('_', '-')}" + ("" if value is True else f"={value}"))
+    return tuple(found)
 
 
 def seeds(arguments: argparse.Namespace) -> str:
@@ -117,7 +104,7 @@ def grader(arguments: argparse.Namespace, settings: Settings, hidden: Sequence[P
     return Grader(data, settings, [*hidden, arguments.data_dir, Path(ROOT, "data")], work)
 
 
-def run(prog: str, command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None) -> int:
+def run(prog: str, command: Callable[[Sequence[str] | None], int], argv: Sequence[str] | None = None) -> int:
     """A command's exit status, and one line on stderr instead of a traceback."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # no child outlives this process
     for stream in (sys.stdout, sys.stderr):

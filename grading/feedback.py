@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import shlex
 
-from grading import command
 from grading.grades import SCORED, Grade, diagnosis, margins
 from grading.points import Scored
 from grading.sandbox.watch import safe_text
@@ -47,7 +46,7 @@ def next_steps(grade: Grade, limits: Limits) -> list[str]:
         steps = [grade.advice] if grade.advice else []
     steps += [f"Not verified: {reason}. {advice}".strip() for reason, advice in grade.unverified_because]
     if grade.status != "passed":
-        check = shlex.join(["python", "-m", "grading.check", "model.py", *command.options(limits, grade.settings)])
+        check = shlex.join(["python", "-m", "grading.check", "model.py", *grade.settings.get("options", ())])
         return [*steps, f"Check it before you hand it in again: {check}"]
     return steps or ["Well done: every limit holds, and none is close. There is nothing else to do."]
 

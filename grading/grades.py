@@ -36,6 +36,7 @@ class Settings:
     seconds: float  # for each child
     memory: int  # bytes, for each child, beside the libraries
     verified_only: bool = False
+    options: tuple[str, ...] = field(default=(), repr=False)  # that give these settings on a command line
 
     def key(self, submission: Submission, data: str) -> str:
         """Changes when a regrading could give another verdict."""

@@ -39,7 +39,7 @@ def bundle(arguments: argparse.Namespace, *templates: str) -> dict[str, bytes]:
     files = {str(path.relative_to(root)): path.read_bytes() for path in sorted(code)}
     lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines(keepends=True)
     files["requirements.txt"] = "".join(line for line in lines if not line.startswith(FOR_TESTS_ONLY)).encode()
-    options = command.options(settings.limits, vars(settings))
+    options = list(settings.options)
     if arguments.rubric:
         read_rubric(arguments.rubric, settings.limits)
         files["rubric.toml"] = Path(arguments.rubric).read_bytes()
