@@ -6,19 +6,17 @@ The code, seeds and verdict are those of a class. This process imports nothing o
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 
 from grading import command, pool, submissions
-from grading.command import Progress, say
+from grading.command import STEPS, Progress, say
 
 PROG = "python -m grading.check"
-EXIT = {"passed": 0, "failed": 1, "machine_error": 4}  # by verdict
-NO_FIGURES = 3  # for all others, in which the model is at fault
-SEEDED = {"build": "building", "train": "training", "test": "testing"}  # steps that each seed has
-SEEDED |= {"train_code": "training by its own code", "test_code": "testing by its own code"}
+STATUSES = {"passed": 0, "failed": 1, "machine_error": 4}  # exit status by verdict; 3 for all others
 
 
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -58,7 +56,7 @@ def student_of(path: Path, excluded: Sequence[Path]) -> str:
 def check(argv: Sequence[str] | None) -> int:
     """Grade the submission, print the verdict and write it where it is asked for; returns the exit status."""
     start, arguments = monotonic(), parse_arguments(argv)
-    path, update = arguments.path, arguments.update
+    path, update, excluded = arguments.path, arguments.update, [arguments.data_dir]
     say(f"{path}: one submission, {command.seeds(arguments)}; loading PyTorch")
     if looks_like_several(path):
         say(f"It looks like a folder of many students: for a class say python -m grading {path}")
@@ -68,24 +66,18 @@ def check(argv: Sequence[str] | None) -> int:
 
         settings = command.settings_of(arguments)
         criteria = points.read_rubric(arguments.rubric, settings.limits)
-        book = gradebook.Gradebook(update, path.parent, criteria, settings) if update else None
+        book = gradebook.Gradebook(update, path.resolve().parent, criteria, settings) if update else None
         grader = command.grader(arguments, settings, [path, *([update] if update else [])], work)
-        excluded = [command.data_dir(arguments), *([update] if update else [])]
-        student = student_of(path, excluded) if update else ""
-        submission = submissions.read_submission(path, student, excluded)
-        progress, found = Progress(3 * arguments.seeds, "steps"), []
+        submission = submissions.read_submission(path, student_of(path, excluded) if update else "", excluded)
+        progress, found, kinds = Progress(arguments.seeds), [], []
 
         def on_step(_: str, kind: str) -> None:
-            seed, left = progress.done // 3 + 1, progress.left()
-            step = f"seed {seed} of {arguments.seeds}: {SEEDED[kind]}" if kind in SEEDED else "reading the code"
-            if not progress.now(step):
-                say(f"{step}, {left}" if left else step)
-            progress.done = min(progress.done + (kind in SEEDED), progress.total - 1)
+            kinds.append(kind)
+            progress.done = max(0, kinds.count("build") - 1)  # each seed begins with it
+            progress.step(f"seed {progress.done + 1}: {STEPS[kind]}" if kind in STEPS else "reading the code")
 
-        try:
-            pool.Pool(grader, server, on_step).grade([submission], 1, found.append)
-        finally:
-            progress.close()
+        pool.Pool(grader, server, on_step).grade([submission], 1, found.append)
+    say(f"graded in {monotonic() - start:.0f} s")
     scored = points.score(found[0], criteria)
     if book:
         book.add(found[0])
@@ -93,13 +85,10 @@ def check(argv: Sequence[str] | None) -> int:
     print(feedback.to_text(scored, settings.limits), end="")
     platforms.write_results(scored, settings.limits, monotonic() - start, arguments)
     platforms.add_summary([scored], settings.limits)
-    return EXIT.get(scored.grade.status, NO_FIGURES)
+    return STATUSES.get(scored.grade.status, 3)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status of the command line."""
-    return command.run(PROG, check, argv)
-
+main = functools.partial(command.run, PROG, check)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import html
 import shlex
-from typing import Any
 
-from grading.grades import Grade, diagnosis
-from grading.points import SCORED, Scored, margins
+from grading.grades import SCORED, Grade, diagnosis, margins
+from grading.points import Scored
 from grading.sandbox.watch import safe_text
 from mnist_efficient_model import Limits
 
@@ -47,17 +46,17 @@ def next_steps(grade: Grade, limits: Limits) -> list[str]:
         steps = [grade.advice] if grade.advice else []
     steps += [f"Not verified: {reason}. {advice}".strip() for reason, advice in grade.unverified_because]
     if grade.status != "passed":
-        return [*steps, f"Check it before you hand it in again: {check_command(grade, limits)}"]
+        check = shlex.join(["python", "-m", "grading.check", "model.py", *grade.settings.get("options", ())])
+        return [*steps, f"Check it before you hand it in again: {check}"]
     return steps or ["Well done: every limit holds, and none is close. There is nothing else to do."]
 
 
 def size_steps(grade: Grade, limits: Limits) -> list[str]:
     """How to come below the limit of parameters."""
-    total = (grade.parameters or 0) + (grade.buffers or 0)
-    if total < limits.parameters:
+    if grade.counted is None or grade.counted < limits.parameters:
         return []
-    first = f"Take out at least {total - limits.parameters + 1:,} parameters."
-    if grade.largest and 2 * grade.largest[1] > total:
+    first = f"Take out at least {grade.counted - limits.parameters + 1:,} parameters."
+    if grade.largest and 2 * grade.largest[1] > grade.counted:
         first += f" Most of them are in {grade.largest[0]}, which has {grade.largest[1]:,}."
     if grade.buffers and grade.buffers > grade.parameters:
         return [first, "Buffers and constants count too: compute tables where they are used, or do without them."]
@@ -69,7 +68,7 @@ def accuracy_steps(grade: Grade, limits: Limits) -> list[str]:
     margin = next((margin for margin in margins(grade, limits) if margin.what == "accuracy"), None)
     if margin is None or (margin.holds and not margin.close):
         return []
-    spare = limits.parameters - grade.parameters - (grade.buffers or 0) - 1
+    spare = limits.parameters - grade.counted - 1
     helps = "what usually helps is BatchNorm after each convolution, no dropout (one epoch cannot overfit), logits "
     helps += "without softmax, and another lr or a smaller batch_size in RECIPE"
     if spare >= limits.parameters // 10:
@@ -95,63 +94,45 @@ def accuracy_steps(grade: Grade, limits: Limits) -> list[str]:
     return [f"{near} learned too little in its one epoch: {helps}."]
 
 
-def check_command(grade: Grade, limits: Limits) -> str:
-    """The student's own check, under the rules of this grade."""
-    settings, default = grade.settings, Limits()
-    seeds = [int(seed) for seed in settings.get("seeds", ())]
-    options = {
-        "--max-parameters": limits.parameters if limits.parameters != default.parameters else None,
-        "--min-accuracy": limits.accuracy if limits.accuracy != default.accuracy else None,
-        "--dataset": settings.get("dataset") if settings.get("dataset") != "mnist" else None,
-        "--model-name": settings.get("model_name"),
-        "--seeds": len(seeds) if len(seeds) not in (0, 3) else None,
-        "--seed": seeds[0] if seeds and seeds[0] else None,
-    }
-    words = [str(word) for name, value in options.items() if value is not None for word in (name, value)]
-    words += ["--verified-only"] if settings.get("verified_only") else []
-    return shlex.join(["python", "-m", "grading.check", "model.py", *words])
-
-
 # --- As text ----------------------------------------------------------------------------------------------------------
 
 
-def verdict_line(scored: Scored) -> str:
-    """``passed, verified, 100 of 100 points``; without points where there are none."""
+def sections(scored: Scored, limits: Limits) -> dict[str, list[str]]:
+    """The lines under each heading, with what a student or teacher wrote on one line and without control characters."""
+    grade = scored.grade
+    given = [(criterion, "-" if part is None else f"{part:g}") for criterion, part in scored.parts]
+    found = {
+        "Points": [f"{part} of {criterion.points}: {criterion.name}" for criterion, part in given],
+        "Limits": [f"{'holds' if m.holds else 'broken'}: {m.sentence}" for m in margins(grade, limits)],
+        "Next": next_steps(grade, limits),
+    }
+    return {title: [safe_text(line, 1000) for line in lines] for title, lines in found.items() if lines}
+
+
+def verdict(scored: Scored) -> str:
+    """``eve: passed, verified, 100 of 100 points``; without points where there are none."""
     verified = {True: "verified", False: "not verified"}.get(scored.grade.verified)
-    parts = [scored.grade.status.replace("_", " "), *([verified] if verified else [])]
-    if scored.score is not None:
-        parts.append(f"{scored.score:g} of {scored.max_score} points")
-    return ", ".join(parts)
+    points = None if scored.score is None else f"{scored.score:g} of {scored.max_score} points"
+    parts = filter(None, [scored.grade.status.replace("_", " "), verified, points])
+    return f"{safe_text(scored.grade.student, 80)}: {', '.join(parts)}"
 
 
 def to_text(scored: Scored, limits: Limits) -> str:
-    """All of it for a terminal or a plain comment, without control characters; ends with a line break."""
-    grade = scored.grade
-    lines = [f"{safe_text(grade.student, 80)}: {verdict_line(scored)}", f"  {safe_text(grade.reason)}", "Points"]
-    for criterion, part in scored.parts:
-        given = f"{'-' if part is None else f'{part:g}'} of {criterion.points}"
-        lines.append(f"  {given:>12}  {safe_text(criterion.name, 100)}")
-    if found := margins(grade, limits):
-        lines += ["Limits", *(f"  {'holds ' if m.holds else 'broken'}  {m.sentence}" for m in found)]
-    lines += ["Next", *(f"  - {safe_text(step, 1000)}" for step in next_steps(grade, limits))]
+    """All of it for a terminal or a plain comment; ends with a line break."""
+    lines = [verdict(scored), f"  {safe_text(scored.grade.reason)}"]
+    for title, below in sections(scored, limits).items():
+        lines += [title, *(f"  - {line}" for line in below)]
     return "\n".join(lines) + "\n"
 
 
 def to_markdown(scored: Scored, limits: Limits) -> str:
-    """All of it in Markdown, with everything that a student or teacher wrote escaped; ends with a line break."""
-    grade = scored.grade
-    lines = [f"### {plain(safe_text(grade.student, 80))}: {verdict_line(scored)}", "", plain(safe_text(grade.reason))]
-    lines += ["", "| criterion | points | of |", "|---|---:|---:|"]
-    for criterion, part in scored.parts:
-        given = "" if part is None else f"{part:g}"
-        lines.append(f"| {plain(safe_text(criterion.name, 100))} | {given} | {criterion.points} |")
-    if found := margins(grade, limits):
-        lines += ["", "**Limits**", "", *(f"- {'holds' if m.holds else 'broken'}: {plain(m.sentence)}" for m in found)]
-    lines += ["", "**Next**", "", *(f"- {plain(safe_text(step, 1000))}" for step in next_steps(grade, limits))]
+    """All of it in Markdown, what a student or teacher wrote escaped; ends with a line break."""
+    lines = [f"### {plain(verdict(scored))}", "", plain(safe_text(scored.grade.reason))]
+    for title, below in sections(scored, limits).items():
+        lines += ["", f"**{title}**", "", *(f"- {plain(line)}" for line in below)]
     return "\n".join(lines) + "\n"
 
 
-def plain(value: Any) -> str:
-    """Text on one line that Markdown shows as it is."""
-    text = html.escape(" ".join(str(value).split()))
-    return "".join(f"&#{ord(c)};" if c in r"\`*_{}[]|~!@" else c for c in text)
+def plain(text: str) -> str:
+    """Text that Markdown shows as it is."""
+    return "".join(f"&#{ord(c)};" if c in r"\`*_{}[]|~!@" else c for c in html.escape(text))

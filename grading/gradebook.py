@@ -6,8 +6,9 @@ import csv
 import dataclasses
 import io
 import json
+import re
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,17 +18,23 @@ from grading.points import Criterion, Scored, ranked, score
 from grading.student_page import to_student_page
 from mnist_efficient_model import USAGE, ChallengeError, write_file
 
-MARKER = ".made-by-grading"  # holds the folder's inode: no student can know that of a folder that is handed in
-RANKED = ("student", "accuracy_median", "parameters", "train_seconds")  # what the leaderboard shows of a row
+MARKER = ".made-by-grading"  # a file that shows that a folder is a gradebook
+RANKED = ("student", "accuracy_median", "parameters", "counted", "train_seconds")  # what the leaderboard has of a row
 WRITE_SECONDS = 10  # between two writings of what is about everybody, which takes longer the larger the class is
+FORMULA = "=+-@|%"  # what a formula in a spreadsheet may begin with
+FORMULA += "".join(chr(ord(c) + 0xFEE0) for c in FORMULA)  # and their fullwidth forms, which some read alike
 
 
 class Gradebook:
-    """The grades in a folder that the grader made. Raises ChallengeError (status 2) for any other folder, OSError."""
+    """The grades in a folder. Raises ChallengeError (status 2) for one that cannot be a gradebook, OSError."""
 
     def __init__(self, out: Path, submissions: Path, criteria: list[Criterion], settings: Settings) -> None:
         self.out, self.criteria, self.settings = out, criteria, settings
-        claim(out, submissions)
+        if submissions.resolve() in (out.resolve(), *out.resolve().parents):  # what students put there is no grade
+            raise ChallengeError(f"{out} lies among the submissions: name another folder for the grades", USAGE)
+        if out.is_dir() and any(out.iterdir()) and not (out / MARKER).is_file():
+            raise ChallengeError(f"{out} is not empty, and the grader did not make it: name another one", USAGE)
+        write_file(out / MARKER, "")  # fails now, not after the grading
         found = [read_grade(path) for path in sorted((out / "students").glob("*.json"))]
         self.grades = {grade.student: grade for grade in found if grade}
         self.written = time.monotonic()
@@ -48,18 +55,19 @@ class Gradebook:
 
     def write_page(self, grade: Grade) -> None:
         """The student's page, where it is not there or differs, as after a change of the rubric."""
-        path = page_path(self.out, grade.student)
+        path = json_path(self.out, grade.student).with_suffix(".html")
         content = to_student_page(score(grade, self.criteria), self.settings.limits)
         if not path.is_file() or path.read_bytes() != content.encode():
             write_file(path, content)
 
     def write(self) -> None:
         """All that a teacher opens, by student's name."""
-        gradebook = self.scored()
-        best = leaderboard(gradebook)
-        write_file(self.out / "grades.csv", to_csv([scored.row() for scored in gradebook]) if gradebook else "")
-        write_file(self.out / "report.html", to_page(gradebook, self.settings, self.criteria))
-        write_file(self.out / "leaderboard.csv", to_csv(best) if best else ",".join(("rank", *RANKED)) + "\n")
+        everybody = self.scored()
+        rows, best = [scored.row() for scored in everybody], [scored.row() for scored in ranked(everybody)]
+        board = [[rank, *(row[name] for name in RANKED)] for rank, row in enumerate(best, 1)]
+        write_file(self.out / "grades.csv", to_csv([list(rows[0]), *(row.values() for row in rows)] if rows else []))
+        write_file(self.out / "leaderboard.csv", to_csv([["rank", *RANKED], *board]))
+        write_file(self.out / "report.html", to_page(everybody, self.settings, self.criteria))
         self.written = time.monotonic()
 
     def close(self) -> None:
@@ -72,31 +80,8 @@ class Gradebook:
         return [score(grade, self.criteria) for _, grade in sorted(self.grades.items())]
 
 
-def claim(out: Path, submissions: Path) -> None:
-    """Make the folder, or see that the grader made it: what students put there must not be read as grades.
-
-    Among the submissions, where a student's own folder may have the name, the marker must be of this very folder.
-    """
-    place, marker = out.parent.resolve() / out.name, out / MARKER
-    among = submissions.resolve() in {*place.parents, *out.resolve().parents}
-    if out.is_dir() and any(out.iterdir()):
-        ours = marker.is_file() and not (among and (out.is_symlink() or marker.read_text("latin-1") != inode(out)))
-        if not ours:
-            raise ChallengeError(f"{out} is not empty, and the grader did not make it: name another --out", USAGE)
-    out.mkdir(parents=True, exist_ok=True)
-    write_file(marker, inode(out))  # it also shows that the folder can be written to, before any grading
-
-
-def inode(folder: Path) -> str:
-    return f"{folder.stat().st_ino}\n"
-
-
 def json_path(out: Path, student: str) -> Path:
     return out / "students" / f"{file_name(student)}.json"
-
-
-def page_path(out: Path, student: str) -> Path:
-    return out / "students" / f"{file_name(student)}.html"
 
 
 def read_grade(path: Path) -> Grade | None:
@@ -109,26 +94,17 @@ def read_grade(path: Path) -> Grade | None:
         return None
 
 
-# --- CSV --------------------------------------------------------------------------------------------------------------
-
-
-def leaderboard(gradebook: Iterable[Scored]) -> list[dict[str, Any]]:
-    """Rows of the leaderboard, best first."""
-    rows = [scored.row() for scored in ranked(gradebook)]
-    return [{"rank": rank, **{name: row[name] for name in RANKED}} for rank, row in enumerate(rows, 1)]
-
-
 def cell(value: Any) -> Any:
     """A value for a spreadsheet: text like a formula gets a quote before it (OWASP, CSV injection)."""
     if not isinstance(value, str):
         return value
-    text = "".join(c if c.isprintable() else " " for c in value)
-    return f"'{text}" if text.lstrip()[:1] in ("=", "+", "-", "@", "|", "%") else text
+    text = "".join(c if c.isprintable() else " " for c in value)  # no tab, no line break
+    return f"'{text}" if text.strip().startswith(tuple(FORMULA)) else text
 
 
-def to_csv(rows: Sequence[dict[str, Any]]) -> str:
+def to_csv(table: Iterable[Iterable[Any]], kept: str = "") -> str:
+    """A table as CSV, formulas made harmless; cells that match the pattern ``kept`` stay as they are."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(rows[0])
-    writer.writerows([cell(value) for value in row.values()] for row in rows)
+    lines = ([value if re.fullmatch(kept, str(value)) else cell(value) for value in line] for line in table)
+    csv.writer(text, lineterminator="\n").writerows(lines)
     return text.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import platform
 import re
 import statistics
@@ -19,6 +20,8 @@ from grading.sandbox.isolation import ROOT
 from grading.submissions import Submission
 from mnist_efficient_model import Limits, percent
 
+SCORED = ("passed", "failed")  # the statuses of models that ran; the others have no figures to give credit for
+CLOSE = 0.005  # an accuracy this near the limit may end on its other side when it is graded again
 EVAL_GAP = 0.1  # accuracy in training minus accuracy when tested, from which on eval mode is the cause
 
 
@@ -33,6 +36,7 @@ class Settings:
     seconds: float  # for each child
     memory: int  # bytes, for each child, beside the libraries
     verified_only: bool = False
+    options: tuple[str, ...] = field(default=(), repr=False)  # that give these settings on a command line
 
     def key(self, submission: Submission, data: str) -> str:
         """Changes when a regrading could give another verdict."""
@@ -115,6 +119,11 @@ class Grade:
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def counted(self) -> int | None:
+        """What the limit of parameters counts: parameters with buffers and constants."""
+        return None if self.parameters is None else self.parameters + (self.buffers or 0)
+
     def not_verified(self, reason: str, advice: str = "") -> None:
         """The grade rests on the submission's own code, or the model may have been trained before."""
         self.verified = False
@@ -151,20 +160,47 @@ def summarise(grade: Grade, test_images: int) -> None:
     grade.train_seconds = statistics.median(seconds) if seconds else None
 
 
+@dataclass(frozen=True)
+class Margin:
+    """How far a model lies from one limit."""
+
+    what: str  # "parameters" or "accuracy"
+    holds: bool
+    close: bool  # another grading may end on the other side
+    measured: str
+    sentence: str  # what was measured, and the distance
+
+
+def margins(grade: Grade, limits: Limits) -> list[Margin]:
+    """One for the parameters as soon as they are counted, one for the accuracy when all seeds ran."""
+    found, most = [], limits.parameters
+    if grade.parameters is not None:
+        measured, left = f"{grade.parameters:,} parameters", most - grade.counted
+        if grade.buffers:
+            measured += f" and {grade.buffers:,} numbers in buffers and constants, {grade.counted:,} in all"
+        distance = f"{left:,} below {most:,}" if left > 0 else f"{1 - left:,} too many to be under {most:,}"
+        if grade.runs and not any(run.parameters for run in grade.runs):  # too many to be read, so never counted
+            measured, distance = f"more than {measured}", f"far above {most:,}"
+        found.append(Margin("parameters", left > 0, False, measured, f"{measured}: {distance}"))
+    if grade.status in (*SCORED, "") and grade.accuracy is not None:  # "" until it is judged
+        distance, seeds = grade.accuracy - limits.accuracy, "one seed"
+        points = math.floor(1e4 * distance + 1e-6) / 100  # never rounded in the model's favour
+        if len(grade.runs) > 1:
+            spread = f"{percent(grade.accuracy_min)} to {percent(grade.accuracy_max)}"
+            seeds = f"median of {len(grade.runs)} seeds, {spread}"
+        measured, close = f"accuracy {percent(grade.accuracy)} ({seeds})", abs(distance) <= CLOSE + 1e-9
+        sentence = f"{measured}: {abs(points):.2f} points {'above' if distance >= 0 else 'below'} "
+        sentence += percent(limits.accuracy) + ": close" * close
+        found.append(Margin("accuracy", distance >= 0, close, measured, sentence))
+    return found
+
+
 def judge(grade: Grade, limits: Limits) -> tuple[str, str]:
-    """Passed or failed, and by how much, of a model that ran with every seed."""
-    broken, total, size = [], grade.parameters + grade.buffers, f"{grade.parameters:,} parameters"
-    if grade.buffers:
-        size += f" and {grade.buffers:,} numbers in buffers and constants, {total:,} in all"
-    if total >= limits.parameters:
-        broken.append(f"{size}: {total - limits.parameters + 1:,} too many to be under {limits.parameters:,}")
-    if not grade.accuracy >= limits.accuracy:
-        short = 100 * (limits.accuracy - grade.accuracy)
-        seeds = f"median of {len(grade.runs)} seeds" if len(grade.runs) > 1 else "one seed"
-        sentence = (
-            f"accuracy {percent(grade.accuracy)} ({seeds}): {short:.2f} points short of {percent(limits.accuracy)}"
-        )
-        broken.append("; ".join(filter(None, [sentence, diagnosis(grade)])))
+    """Passed or failed, and why, of a model that ran with every seed."""
+    size, accuracy = margins(grade, limits)
+    broken = [margin.sentence for margin in (size, accuracy) if not margin.holds]
+    if not accuracy.holds:
+        broken += filter(None, [diagnosis(grade)])
     notes = ""
     if any(run.one_by_one for run in grade.runs):
         notes = " (each image answered alone: its answers change with the other images of a batch, or by chance)"
@@ -172,7 +208,7 @@ def judge(grade: Grade, limits: Limits) -> tuple[str, str]:
         notes += f" (not verified: {'; '.join(reason for reason, _ in grade.unverified_because)})"
     if broken:
         return "failed", "; ".join(broken) + notes
-    return "passed", f"{size}, accuracy {percent(grade.accuracy)}{notes}"
+    return "passed", f"{size.measured}, {accuracy.measured}{notes}"
 
 
 def diagnosis(grade: Grade) -> str:

@@ -7,49 +7,47 @@ import html
 import io
 import json
 import os
+import shlex
 import zipfile
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from grading import feedback
-from grading.gradebook import cell
+from grading import command, feedback
 from grading.points import Scored, read_rubric
 from grading.sandbox.isolation import ROOT
 from mnist_efficient_model import MACHINE_ERROR, USAGE, ChallengeError, Limits, write_file
 
 TEMPLATES = Path(__file__).parent / "templates"
-# What the autograder is to do as the teacher's command says; "-" for "_" gives the option.
-PASSED_ON = ("dataset", "seeds", "seed", "max_parameters", "min_accuracy", "timeout", "memory", "model_name")
+PACKAGES = ("grading", "pages", "data")
 FOR_TESTS_ONLY = ("pytest", "ruff", "nbclient", "ipykernel")  # lines of requirements.txt
-BUNDLE_BYTES = 10 << 20  # Classroom 50 refuses more
 
 
 # --- What is handed to a platform: the code, the packages it needs, the settings --------------------------------------
 
 
 def bundle(arguments: argparse.Namespace, *templates: str) -> dict[str, bytes]:
-    """Files by name. options.txt has an argument in each line, which ``@options.txt`` puts into a command.
+    """Files by name, with the settings of the teacher's command in the templates.
 
     Raises ChallengeError for a rubric that cannot be used, OSError for files that cannot be read.
     """
-    root = Path(ROOT)
-    code = [path for path in (root / "grading").rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    code += [root / "mnist_efficient_model.py", *(root / "data").glob("*.py")]
+    root, settings = Path(ROOT), command.settings_of(arguments)
+    code = [path for package in PACKAGES for path in (root / package).rglob("*")]
+    code = [path for path in code if path.suffix in (".py", ".html", ".css", ".js", ".svg")]
+    code.append(root / "mnist_efficient_model.py")
     files = {str(path.relative_to(root)): path.read_bytes() for path in sorted(code)}
     lines = (root / "requirements.txt").read_text(encoding="utf-8").splitlines(keepends=True)
     files["requirements.txt"] = "".join(line for line in lines if not line.startswith(FOR_TESTS_ONLY)).encode()
-    given = {name: getattr(arguments, name) for name in PASSED_ON}
-    options = [f"--{name.replace('_', '-')}={value}" for name, value in given.items() if value is not None]
-    if arguments.verified_only:
-        options.append("--verified-only")
+    options = list(settings.options)
     if arguments.rubric:
-        read_rubric(arguments.rubric, Limits())
+        read_rubric(arguments.rubric, settings.limits)
         files["rubric.toml"] = Path(arguments.rubric).read_bytes()
-        options.append("--rubric=rubric.toml")
-    files["options.txt"] = "".join(f"{option}\n" for option in options).encode()
-    return files | {name: (TEMPLATES / name).read_bytes() for name in templates}
+        options += ["--rubric", "rubric.toml"]
+    for name in templates:
+        text = (TEMPLATES / name).read_text(encoding="utf-8").replace("options = []", f"options = {options!r}")
+        files[name] = text.replace("options=()", f"options=({shlex.join(options)})").encode()
+    return files
 
 
 def write_gradescope(path: Path, arguments: argparse.Namespace) -> None:
@@ -65,13 +63,10 @@ def write_gradescope(path: Path, arguments: argparse.Namespace) -> None:
 
 def write_classroom50(folder: Path, arguments: argparse.Namespace) -> None:
     """What belongs into CLASSROOM/autograders/ASSIGNMENT/ of the teacher's classroom50 repository."""
-    if folder.resolve() == Path(ROOT).resolve() or folder.is_file():
+    if folder.resolve() == Path(ROOT).resolve():
         raise ChallengeError(f"{folder} cannot take the bundle: name a folder of its own", USAGE)
-    files = bundle(arguments, "autograder.py")
-    if sum(map(len, files.values())) > BUNDLE_BYTES:
-        raise ChallengeError("the bundle would have more than 10 MB, which Classroom 50 refuses", USAGE)
-    for name, text in files.items():
-        write_file(folder / name, text)
+    for name, content in bundle(arguments, "autograder.py").items():
+        write_file(folder / name, content)
 
 
 # --- What a platform reads --------------------------------------------------------------------------------------------
@@ -96,7 +91,7 @@ def write_results(scored: Scored, limits: Limits, seconds: float, arguments: arg
 def to_gradescope(scored: Scored, limits: Limits, seconds: float) -> dict[str, Any]:
     """https://gradescope-autograders.readthedocs.io/en/latest/specs/#output-format"""
     grade = scored.grade
-    shared = {"output": f"{grade.status}: {cell(grade.reason)}", "visibility": "visible"}
+    shared = {"output": f"{grade.status}: {grade.reason}", "visibility": "visible"}
     tests = [
         {"name": c.name, "score": p, "max_score": c.points, "status": "passed" if p == c.points else "failed", **shared}
         for c, p in scored.parts
@@ -105,7 +100,7 @@ def to_gradescope(scored: Scored, limits: Limits, seconds: float) -> dict[str, A
     if grade.status == "passed" and grade.verified:
         board = [
             {"name": "Accuracy", "value": grade.accuracy, "order": "desc"},
-            {"name": "Parameters", "value": grade.parameters, "order": "asc"},
+            {"name": "Parameters", "value": grade.counted, "order": "asc"},
             {"name": "Seconds", "value": round(grade.train_seconds, 2), "order": "asc"},
         ]
     text = feedback.to_text(scored, limits)

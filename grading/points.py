@@ -1,23 +1,21 @@
-"""Points for a grade by a rubric, the gradebook's row, and the margin by which each limit holds or is broken."""
+"""Points for a grade by a rubric, the gradebook's row, and the order of the leaderboard."""
 
 from __future__ import annotations
 
-import math
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grading.grades import Grade
+from grading.grades import SCORED, Grade
+from grading.grades import margins as margins  # the pages take it from here
 from mnist_efficient_model import CLASSES, USAGE, ChallengeError, Limits, percent
 
-SCORED = ("passed", "failed")  # the statuses of models that ran; the others have no figures to give credit for
-CLOSE = 0.005  # an accuracy this near the limit may end on its other side when it is graded again
 MEASURES = {
     "runs": lambda grade: 1.0,
     "accuracy": lambda grade: grade.accuracy,
-    "parameters": lambda grade: grade.parameters + grade.buffers,
+    "parameters": lambda grade: grade.counted,
     "train_seconds": lambda grade: grade.train_seconds,
 }
 
@@ -116,6 +114,7 @@ class Scored:
             "status": grade.status,
             "verified": {True: "yes", False: "no"}.get(grade.verified),
             "parameters": grade.parameters,
+            "counted": grade.counted,
             "accuracy_median": grade.accuracy,
             "accuracy_min": grade.accuracy_min,
             "accuracy_max": grade.accuracy_max,
@@ -130,45 +129,6 @@ def score(grade: Grade, rubric: Iterable[Criterion]) -> Scored:
 
 
 def ranked(gradebook: Iterable[Scored]) -> list[Scored]:
-    """The passed and verified ones: by accuracy, then fewest parameters, then shortest training."""
+    """The passed and verified ones: by accuracy, then by what counts as parameters, then by seconds of training."""
     passed = [scored for scored in gradebook if scored.grade.status == "passed" and scored.grade.verified]
-    return sorted(passed, key=lambda s: (-s.grade.accuracy, s.grade.parameters, s.grade.train_seconds, s.grade.student))
-
-
-@dataclass(frozen=True)
-class Margin:
-    """How far a model lies from one limit."""
-
-    what: str  # "parameters" or "accuracy"
-    holds: bool
-    close: bool  # another grading may end on the other side
-    sentence: str
-
-
-def margins(grade: Grade, limits: Limits) -> list[Margin]:
-    """One for the parameters as soon as they are counted, one for the accuracy when all seeds ran."""
-    found = []
-    if grade.parameters is not None:
-        left = limits.parameters - grade.parameters - (grade.buffers or 0)
-        text = f"{grade.parameters:,} parameters"
-        if grade.buffers:
-            text += f" and {grade.buffers:,} numbers in buffers and constants, {limits.parameters - left:,} in all"
-        if grade.runs and not any(run.parameters for run in grade.runs):  # too many to be read, so never counted
-            text = f"more than {text}: far above {limits.parameters:,}"
-        elif left > 0:
-            text += f": {left:,} below {limits.parameters:,}"
-        else:
-            text += f": {1 - left:,} too many to be under {limits.parameters:,}"
-        found.append(Margin("parameters", left > 0, False, text))
-    if grade.status in SCORED and grade.accuracy is not None:
-        distance = grade.accuracy - limits.accuracy
-        points = math.floor(1e4 * distance + 1e-6) / 100  # never rounded in the model's favour
-        seeds, side = "one seed", "above" if distance >= 0 else "below"
-        if len(grade.runs) > 1:
-            lowest, highest = percent(grade.accuracy_min), percent(grade.accuracy_max)
-            seeds = f"median of {len(grade.runs)} seeds, {lowest} to {highest}"
-        text = f"accuracy {percent(grade.accuracy)} ({seeds}): {abs(points):.2f} points {side}"
-        close = abs(distance) <= CLOSE + 1e-9
-        text += f" {percent(limits.accuracy)}" + ": close" * close
-        found.append(Margin("accuracy", distance >= 0, close, text))
-    return found
+    return sorted(passed, key=lambda s: (-s.grade.accuracy, s.grade.counted, s.grade.train_seconds, s.grade.student))

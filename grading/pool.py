@@ -19,11 +19,6 @@ if TYPE_CHECKING:
     from grading.grades import Grade
     from grading.judge import Grader
 
-try:
-    import fcntl
-except ImportError:  # Windows, where there is no fork either
-    fcntl = None
-
 PREFIX = "grading-"  # of a run's temporary folder
 
 
@@ -32,7 +27,7 @@ class Pool:
 
     def __init__(self, grader: Grader, server: ForkServer, on_step: Callable[[str, str], None]) -> None:
         self.grader, self.server, self.on_step = grader, server, on_step
-        self.lock, self.over, self.local = threading.Lock(), threading.Event(), threading.local()
+        self.lock, self.over = threading.Lock(), False
 
     def grade(self, submissions: Sequence[Submission], jobs: int, on_grade: Callable[[Grade], None]) -> None:
         """Grade all, ``jobs`` at a time; ``on_grade`` gets one grade at a time. Raises ServerFailed, and its errors."""
@@ -42,7 +37,7 @@ class Pool:
             for future in concurrent.futures.as_completed(futures):
                 future.result()
         finally:
-            self.over.set()
+            self.over = True
             pool.shutdown(wait=False, cancel_futures=True)
             self.server.close()
             pool.shutdown(wait=True)
@@ -51,27 +46,23 @@ class Pool:
         """Grade a submission; whatever goes wrong is its own. Raises ServerFailed."""
         from grading.grades import Grade
 
-        self.local.student = submission.student
+        def run(task: dict[str, Any]) -> dict[str, Any]:
+            self.on_step(submission.student, task["kind"])
+            return self.server.run(task)
+
         try:
             try:
-                grade = self.grader.grade(submission, self.run)
+                grade = self.grader.grade(submission, run)
             except WorkerLost:  # once more: it may have been bad luck
-                if self.over.is_set():
-                    return
-                grade = self.grader.grade(submission, self.run)
+                grade = self.grader.grade(submission, run)
         except ServerFailed:
             raise
         except Exception as error:
-            if self.over.is_set():
-                return
             reason = f"the grading machine failed ({safe_text(error, 200) or type(error).__name__}): grade again"
             grade = Grade(submission.student, "machine_error", f"{reason}; this is not the student's fault")
         with self.lock:
-            on_grade(grade)
-
-    def run(self, task: dict[str, Any]) -> dict[str, Any]:
-        self.on_step(self.local.student, task["kind"])
-        return self.server.run(task)
+            if not self.over:
+                on_grade(grade)
 
 
 @contextlib.contextmanager
@@ -80,16 +71,15 @@ def work_folder() -> Iterator[Path]:
 
     A folder is in use while the lock on its file ``lock`` is held, which ends with the process that holds it.
     """
-    if fcntl is None:
-        raise OSError(0, "grading needs Linux or macOS; on Windows run it in WSL or a container")
+    try:
+        import fcntl
+    except ImportError as error:  # Windows, where there is no fork either
+        raise OSError(0, "grading needs Linux or macOS; on Windows run it in WSL or a container") from error
     for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
         with contextlib.suppress(OSError), open(lock, "rb") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(lock.parent, ignore_errors=True)
-    folder = Path(tempfile.mkdtemp(prefix=PREFIX))
-    try:
-        with open(folder / "lock", "wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
+    with folder as name, open(Path(name, "lock"), "wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield Path(name)

@@ -1,7 +1,7 @@
-"""A class's points in the files that Canvas and Moodle import: their own files, with the points filled in.
+"""A class's points in a CSV file that a platform exports and imports: the same file, with a column filled in.
 
-The roster is the gradebook that Canvas exports, or the grading worksheet of a Moodle assignment. A column "submission"
-that the teacher adds says whose submission is whose; else a download's number, or login, email or name does.
+That is the gradebook of Canvas, the grading worksheet of a Moodle assignment, or any table of people with a login, an
+ID, an email or a name. A column "submission" that the teacher adds says whose submission is whose.
 """
 
 from __future__ import annotations
@@ -11,18 +11,22 @@ import html
 import io
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from grading.gradebook import cell
+from grading.gradebook import to_csv
 from grading.points import Scored
+from grading.sandbox.watch import safe_text
 from mnist_efficient_model import USAGE, ChallengeError, write_file
 
 OURS = "submission"
-CANVAS = ("ID", "SIS User ID", "SIS Login ID", "Student")  # where a submission's name is looked for, in this order
-MOODLE = ("Identifier", "ID number", "Username", "Email address", "Full name")
-CANVAS_DOWNLOAD = re.compile(r"\w+?_(\d+)_\d+_")  # name_user_file_model.py, or name_LATE_... (lib/content_zipper.rb)
-MOODLE_DOWNLOAD = re.compile(r"(.*)_(\d+)_assignsubmission_")  # Full Name_participant_assignsubmission_file_
+WHO = "id, identifier, sis user id, id number, sis login id, login, username, email address, email, student, full name"
+WHO = (*WHO.split(", "), "name")  # columns in which a submission's name is looked for, in this order
+DOWNLOAD = re.compile(  # of Moodle: Full Name_participant_assignsubmission_file_; Canvas: name_LATE_user_file_model.py
+    r"(.*)_(\d+)_assignsubmission_|\w+?_(\d+)_\d+_"
+)
+IDENTIFIER = r"[\w.@+-]*"  # as it stands in the file, even where it begins like a formula
 
 
 class Roster:
@@ -39,83 +43,68 @@ class Roster:
             raise ChallengeError(f"{path} is no CSV file in UTF-8: save it as 'CSV UTF-8'", USAGE) from error
         self.header = [name.strip() for name in lines[0]] if lines else []
         self.lines = [line + [""] * (len(self.header) - len(line)) for line in lines[1:]]
-        self.canvas = {"Student", "ID", "SIS Login ID", "Section"} <= set(self.header)
-        if not self.canvas and not {"Identifier", "Grade"} <= set(self.header):
-            kinds = "the gradebook that Canvas exports nor Moodle's grading worksheet"
-            raise ChallengeError(f"{path} is neither {kinds}", USAGE)
-        pattern = re.compile(rf"{re.escape(assignment)}( \(\d+\))?" if self.canvas else "Grade")
-        columns = [i for i, name in enumerate(self.header) if pattern.fullmatch(name)]
-        if len(columns) != 1:
-            which = ", ".join(self.header[i] for i in columns) or "none"
-            raise ChallengeError(f"--assignment {assignment!r} must be one column of {path}, and is {which}", USAGE)
+        self.at = {name.casefold(): place for place, name in enumerate(self.header)}
+        keys = [name for name in ([OURS] if OURS in self.at else WHO) if name in self.at]
+        names = rf"{re.escape(assignment)}( \(\d+\))?|Grade|Score"  # Canvas adds its number
+        columns = [place for place, name in enumerate(self.header) if re.fullmatch(names, name)]
+        if not keys or len(columns) != 1:
+            which = ", ".join(self.header[place] for place in columns) or "none"
+            needed = f"a column of logins, IDs, emails or names, and one of {assignment!r}, 'Grade' or 'Score'"
+            raise ChallengeError(f"{path} must have {needed} (--assignment): it is {which}", USAGE)
         self.column = columns[0]
-        keys = (OURS,) if OURS in self.header else CANVAS if self.canvas else MOODLE
-        self.index: dict[str, int | None] = {}  # a name or number -> line; None: of several people
-        for column in filter(self.header.__contains__, keys):
-            found: dict[str, int | None] = {}
-            for number, line in enumerate(self.lines):
-                value = folded(line[self.header.index(column)])
-                value = value.rpartition(" ")[2] if column == "Identifier" else value
-                found[value] = None if value in found else number
-            self.index = {**found, **self.index}
-        self.people = [i for i, line in enumerate(self.lines) if not self.canvas or line[self.header.index("ID")]]
+        self.index: dict[str, set[int]] = defaultdict(set)  # a name or number -> lines
+        for number, line in enumerate(self.lines):
+            for key in keys:
+                self.index[folded(line[self.at[key]]).removeprefix("participant ")].add(number)
+        self.index.pop("", None)
+        self.people = sum(bool(line[self.at[keys[0]]]) for line in self.lines)  # not Canvas' line of points
 
     def line_of(self, student: str) -> int | None:
         """The line of the student whose submission has this name; None where there is none, or more than one."""
-        canvas, moodle = CANVAS_DOWNLOAD.match(student), MOODLE_DOWNLOAD.match(student)
-        number = moodle[2] if moodle else canvas[1] if canvas else student
-        names = (student, number, moodle[1] if moodle else student)
-        return next((line for name in names if (line := self.index.get(folded(name))) is not None), None)
+        found = DOWNLOAD.match(student)
+        names = [student, *filter(None, found.groups()[::-1] if found else ())]
+        lines = [self.index[folded(name)] for name in names if folded(name) in self.index]
+        return next((min(each) for each in lines if len(each) == 1), None)
 
     def fill_in(self, out: Path, gradebook: Sequence[Scored], comments: Mapping[str, str]) -> list[str]:
-        """Write canvas.csv or moodle.csv into a folder; returns lines on who is in only one of roster and gradebook.
+        """Write canvas.csv, moodle.csv or roster.csv; returns lines on who is in only one of roster and gradebook.
 
-        ``comments`` are by student. Raises OSError.
+        Whoever has no grade keeps what stands there. ``comments`` are by student. Raises OSError.
         """
-        found: dict[int | None, list[Scored]] = {}
+        found: dict[int | None, list[Scored]] = defaultdict(list)
         for scored in gradebook:
-            found.setdefault(self.line_of(scored.grade.student), []).append(scored)
-        strangers = found.pop(None, [])
+            found[self.line_of(scored.grade.student)].append(scored)
+        notes = [f"not in the roster: {listed(found.pop(None))}"] if None in found else []
         several = [group for group in found.values() if len(group) > 1]
-        grades = {line: group[0] for line, group in found.items() if len(group) == 1}
-        given = {line: scored for line, scored in grades.items() if scored.score is not None}
-        if self.canvas:
-            write_file(out / "canvas.csv", self.to_canvas(given))
-        else:
-            write_file(out / "moodle.csv", self.to_moodle(given, comments))
-        return [
-            f"roster: {len(given):,} of {len(self.people):,} students have a grade; "
-            f"{len(self.people) - len(found):,} handed nothing in, {len(grades) - len(given):,} to be graded again",
-            *(f"{len(group)} submissions of one student, who gets no grade: {listed(group)}" for group in several),
-            *([f"not in the roster: {listed(strangers)}"] if strangers else []),
-        ]
-
-    def to_canvas(self, given: dict[int, Scored]) -> str:
-        """What Canvas imports: who, up to Section, and the assignment (canvas-lms, gradebook_importer.rb).
-
-        Points are scaled to those on the line "Points Possible".
-        """
-        possible = next((to_number(line[self.column]) for line in self.lines if "Points Possible" in line[0]), 0)
-        kept = [self.header.index(name) for name in self.header if name in (*CANVAS, "Section")] + [self.column]
-        for i in self.people:
-            self.lines[i][self.column] = points(given[i], possible) if i in given else ""
-        return to_text([[line[i] for i in kept] for line in (self.header, *self.lines)])
-
-    def to_moodle(self, given: dict[int, Scored], comments: Mapping[str, str]) -> str:
-        """The worksheet with grades and feedback (which is HTML), the rest as it was, which Moodle asks for.
-
-        Points are scaled to "Maximum Grade", since Moodle refuses more. Whoever has no grade keeps what stands there.
-        See moodle, mod/assign/feedback/offline/importgradeslib.php.
-        """
-        at = {name: place for place, name in enumerate(self.header)}
-        for i, scored in given.items():
-            line = self.lines[i]
-            line[self.column] = points(scored, to_number(line[at["Maximum Grade"]]) if "Maximum Grade" in at else 0)
-            if "Feedback comments" in at:
+        notes += [f"several submissions of one student, who gets no grade: {listed(group)}" for group in several]
+        given = {n: group[0] for n, group in found.items() if len(group) == 1 and group[0].score is not None}
+        for number, scored in given.items():
+            line = self.lines[number]
+            line[self.column] = self.points(scored, line)
+            if "feedback comments" in self.at:  # Moodle's, in HTML
                 text = html.escape(comments[scored.grade.student].strip(), quote=False)
-                line[at["Feedback comments"]] = "<br>".join(text.splitlines())
-        kept = [i for i, name in enumerate(self.header) if name != OURS]
-        return to_text([[line[i] for i in kept] for line in (self.header, *self.lines)])
+                line[self.at["feedback comments"]] = "<br>".join(text.splitlines())
+        kind = "moodle" if "identifier" in self.at else "roster"
+        kept = [place for place, name in enumerate(self.header) if name.casefold() != OURS]
+        if {
+            "sis login id",
+            "section",
+        } <= self.at.keys():  # who, and the assignment: other grades may have changed since
+            kind, kept = "canvas", [*range(self.at["section"] + 1), self.column]
+        table = [[line[place] for place in kept] for line in (self.header, *self.lines)]
+        write_file(out / f"{kind}.csv", to_csv(table, kept=IDENTIFIER))
+        return [f"roster: {len(given):,} of {self.people:,} students have a grade", *notes]
+
+    def points(self, scored: Scored, line: list[str]) -> str:
+        """Points, scaled to Moodle's "Maximum Grade" or those on Canvas' line "Points Possible" if there are any."""
+        possible = next((each[self.column] for each in self.lines if "Points Possible" in each[0]), "")
+        if "maximum grade" in self.at:
+            possible = line[self.at["maximum grade"]]
+        try:
+            scale = (float(possible.replace(",", ".")) or scored.max_score) / scored.max_score
+        except (ValueError, ZeroDivisionError):
+            scale = 1.0
+        return f"{scored.score * scale:.2f}".rstrip("0").rstrip(".")
 
 
 def folded(text: str) -> str:
@@ -123,31 +112,5 @@ def folded(text: str) -> str:
     return unicodedata.normalize("NFC", text).strip().casefold()
 
 
-def listed(gradebook: Iterable[Scored]) -> str:
-    """Names for one line of a terminal."""
-    names = ["".join(c if c.isprintable() else "?" for c in scored.grade.student) for scored in gradebook]
-    return ", ".join(names[:20]) + (f" and {len(names) - 20:,} more" if len(names) > 20 else "")
-
-
-def to_number(text: str) -> float:
-    """A positive number in a platform's file, 0 where there is none."""
-    try:
-        return max(0.0, float(text.replace(",", ".")))
-    except ValueError:
-        return 0.0
-
-
-def points(scored: Scored, possible: float) -> str:
-    """Points out of ``possible``; 0: of the rubric's."""
-    value = scored.score * (possible / scored.max_score if possible and scored.max_score else 1)
-    return f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def to_text(table: Iterable[Sequence[str]]) -> str:
-    """A table as CSV; text like a formula is made harmless, but for what only identifies: a login may begin with @."""
-    text = io.StringIO()
-    kept = re.compile(r"    Points Possible|[\w.@+-]*")
-    csv.writer(text, lineterminator="\n").writerows(
-        [value if kept.fullmatch(value) else cell(value) for value in line] for line in table
-    )
-    return text.getvalue()
+def listed(gradebook: Sequence[Scored]) -> str:
+    return safe_text(", ".join(scored.grade.student for scored in gradebook))
