@@ -705,7 +705,7 @@ def test_every_operator_of_the_list_was_reached_by_them(request):
     assert operators.ALLOWED - bases == set()
 
 
-@pytest.mark.parametrize(("name", "numbers"), sorted((n, k) for n, (_, k) in operators.NUMBERS.items()))
+@pytest.mark.parametrize(("name", "numbers"), sorted((f"math.{f.__name__}", n) for f, n in operators.NUMBERS.items()))
 def test_arithmetic_on_sizes_is_bounded(name, numbers):
     operator = operators.find(name)
     assert operator.call(*[7, 2][:numbers]) is not None
