@@ -215,7 +215,8 @@ class GraphModel(nn.Module):
 
 def materialise(spec: TensorSpec) -> Tensor:
     """A copy of the tensor, laid out as it was."""
-    return spec.numbers.clone(memory_format=torch.channels_last if spec.channels_last else torch.contiguous_format)
+    layout = torch.channels_last if spec.channels_last else torch.contiguous_format
+    return torch.empty_like(spec.numbers, memory_format=layout).copy_(spec.numbers)
 
 
 def last_reads(graph: Graph) -> list[list[int]]:
@@ -250,23 +251,22 @@ def run(graph: Graph, values: list[Any], dead: Sequence[Sequence[int]]) -> None:
             values[index] = None
 
 
-def formula_numbers(program: Program, sizes: Sequence[int]) -> int:
+def formula_numbers(program: Program, size: int) -> int:
     """How many numbers, beyond GRIDS, are computed from neither images nor parameters and meet one of these.
 
     They count like constants. Not counted are random numbers, whole numbers that pick elements of a parameter,
-    repetitions by ``expand``, and a tensor of one repeated number, such as a state of zeros. The graphs run once for
-    each number of images.
+    repetitions by ``expand``, and a tensor of one repeated number, such as a state of zeros. Both graphs run once, for
+    ``size`` images.
     """
     most = 0
     for graph in program.graphs:
-        found = origins(program, graph)
-        for size in sizes:
-            tensors = GraphModel(program).tensors()
-            values = [torch.zeros(size, 1, 28, 28), *(tensors[index] for index in graph.inputs)]
-            with torch.random.fork_rng([]), torch.no_grad():
-                run(graph, values, [[]] * len(graph.nodes))
-            met = {index for node in graph.nodes for index in formulas(node, values, found)}
-            most = max(most, sum(distinct_numbers(values[index]) for index in met))
+        found, tensors = origins(program, graph), GraphModel(program).tensors()
+        values = [torch.zeros(size, 1, 28, 28), *(tensors[index] for index in graph.inputs)]
+        dead = [[index for index in ended if found[index]] for ended in last_reads(graph)]
+        with torch.random.fork_rng([]), torch.no_grad():
+            run(graph, values, dead)
+        met = {index for node in graph.nodes for index in formulas(node, values, found)}
+        most = max(most, sum(distinct_numbers(values[index]) for index in met))
     return max(0, most - GRIDS)
 
 

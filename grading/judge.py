@@ -93,6 +93,7 @@ class Grader:
             inputs={**inputs, "images": str(self.images), "labels": labels},
         )
         self.note(run, trained)
+        run.buffers += integer(trained["facts"].get("formula_numbers")) or 0
         if not program:
             self.count(case, run, weights)
         if not run.diverged_at and (run.images_seen != n or trained["facts"].get("each_once") is not True):

@@ -112,7 +112,8 @@ def encode(tensors: Sequence[tuple[str, str, Tensor]], graphs: Sequence[list[Any
     for role, name, tensor in tensors:
         name = re.sub(r"[^A-Za-z0-9_.]", "_", name)[:100]
         name = name if name not in rows else f"{name}.{len(rows)}"
-        last = not tensor.is_contiguous() and tensor.is_contiguous(memory_format=torch.channels_last)
+        plain = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        last = tensor.stride() != plain.stride() and tensor.is_contiguous(memory_format=torch.channels_last)
         rows[name] = [role, name, role == "parameter" and tensor.requires_grad, last]
     header = json.dumps([list(rows.values()), graphs], separators=(",", ":"), default=tagged).encode()
     numbers = {name: tensor.detach().clone().contiguous() for name, (_, _, tensor) in zip(rows, tensors, strict=True)}

@@ -61,14 +61,14 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             raise NotAGraph("it is compiled by torch.jit: hand in the nn.Module that torch.jit was given", NO_JIT)
         before = random_state()
-        with torch.random.fork_rng([]):
-            set_mode(model, "eval")(torch.zeros(2, 1, challenge.SIDE, challenge.SIDE))
-        encoder = Encoder(model)
         with quiet(), torch.compiler.set_stance("force_eager"):
+            with torch.random.fork_rng([]):
+                refuse_own_backward(set_mode(model, "eval")(torch.zeros(2, 1, challenge.SIDE, challenge.SIDE)))
+            encoder = Encoder(model)
             for mode in wire.MODES:
                 encoder.add(mode, run_export(set_mode(model, mode), max(batch_sizes)))
-        raw = wire.encode(encoder.tensors, encoder.graphs)
-        check(model, encoder.read(raw), encoder, 1 in batch_sizes)
+            raw = wire.encode(encoder.tensors, encoder.graphs)
+            check(model, encoder.read(raw), encoder, 1 in batch_sizes)
         if random_state() != before:
             reason = "it draws random numbers by Python's random or numpy, or at another time than when it runs"
             raise NotAGraph(reason, TORCH_RANDOM)
@@ -147,19 +147,21 @@ class Encoder:
     def add(self, mode: str, program: ExportedProgram) -> None:
         """Add the graph of one program."""
         specs = {spec.arg.name: spec for spec in program.graph_signature.input_specs}
-        environment = {}
+        environment, given = {}, []
         for node in program.graph.nodes:
             if node.op == "placeholder":
                 spec = specs[node.name]
                 user = spec.kind is InputKind.USER_INPUT
-                environment[node] = Value(0 if user else -1 - self.tensor(program, spec))
+                environment[node] = Value(0 if user else -1 - len(given))
+                given += [] if user else [spec]
         rows: list[Flat] = []
         (output,) = flatten(program.graph_module, environment, None, rows)
-        kept = self.needed(rows, output.index)
-        inputs = sorted({-1 - value for i in kept for value in rows[i].named() if value < 0})
-        if output.index < 0:
-            inputs = sorted({*inputs, -1 - output.index})
-        numbers = {0: 0, **{-1 - tensor: 1 + i for i, tensor in enumerate(inputs)}}
+        kept = self.needed(rows, output.index, [spec.target for spec in given])
+        read = {value for i in kept for value in rows[i].named() if value < 0} | {min(output.index, 0)}
+        tensors = {value: self.tensor(program, given[-1 - value]) for value in sorted(read - {0}, reverse=True)}
+        inputs = sorted(set(tensors.values()))
+        place_of = {tensor: 1 + place for place, tensor in enumerate(inputs)}
+        numbers = {0: 0, **{value: place_of[tensor] for value, tensor in tensors.items()}}
         numbers.update((1 + i, 1 + len(inputs) + place) for place, i in enumerate(kept))
         nodes = [
             [row.name, plain(row.args, numbers), [[k, plain(v, numbers)] for k, v in row.kwargs.items()], row.grad]
@@ -168,17 +170,17 @@ class Encoder:
         self.graphs.append([mode, inputs, nodes, numbers[output.index]])
         self.lines.append([rows[i].where for i in kept])
 
-    def needed(self, rows: list[Flat], output: int) -> list[int]:
+    def needed(self, rows: list[Flat], output: int, names: list[str]) -> list[int]:
         """The nodes that the result depends on, or that change a tensor or the random state.
 
-        BatchNorm's count of batches is left out: nothing reads it.
+        BatchNorm's count of batches is left out, as is any buffer that nothing reads.
         """
         wanted, kept = {output}, []
         for i, row in reversed(list(enumerate(rows))):
             known = find(row.name)
             has_effect = known.has_effect if known else is_mutable(row.name)
             counts = row.name == "aten.add_.Tensor" and row.args[0].index < 0
-            counts = counts and self.tensors[-1 - row.args[0].index][1].endswith("num_batches_tracked")
+            counts = counts and names[-1 - row.args[0].index].endswith("num_batches_tracked")
             if 1 + i in wanted or (has_effect and not counts):
                 if not known:
                     raise NotAGraph(f"the operator {row.name} is none that a graph may hold{row.where}")
@@ -293,8 +295,8 @@ def check(model: nn.Module, program: graph.Program, encoder: Encoder, alone: boo
         outputs = [answer(each, mode, images) for each in (model, copied)]
         gradients = [(p.grad, q.grad) for p, q in zip(parameters, copied.parameters(), strict=True)]
         if not near(*outputs):
-            changes = "a single image is another case in it" if size == 1 else "something in Python changes"
-            raise NotAGraph(f"its graph has other outputs than its code: {changes} from call to call")
+            why = "a single image is another case in it" if size == 1 else "something in Python changes between calls"
+            raise NotAGraph(f"its graph has other outputs than its code: {why}")
         if mode == "train" and not all(near(*pair) for pair in gradients):
             raise NotAGraph("its graph has other gradients than its code: a hook changes them", OWN_GRADIENTS)
     set_numbers(mine, start)
@@ -328,9 +330,9 @@ def near(a: Tensor | None, b: Tensor | None) -> bool:
     return a.shape == b.shape and torch.allclose(a, b, rtol=1e-3, atol=1e-4 * scale, equal_nan=True)
 
 
-def refuse_own_backward(output: Tensor) -> None:
+def refuse_own_backward(output: Any) -> None:
     """Raise NotAGraph where a custom autograd.Function took part: the graph would not hold its backward."""
-    seen, waiting = set(), [output.grad_fn]
+    seen, waiting = set(), [getattr(output, "grad_fn", None)]
     while waiting:
         node = waiting.pop()
         if node is None or node in seen:
