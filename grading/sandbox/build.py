@@ -7,6 +7,7 @@ then graded by running its code, and not verified.
 
 from __future__ import annotations
 
+import builtins
 import contextlib
 import inspect
 import linecache
@@ -21,6 +22,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from unittest import mock
 
 import numpy as np
 import torch
@@ -98,7 +100,12 @@ def run_export(model: nn.Module, most: int) -> ExportedProgram:
     """A trace that holds for 2 to ``most`` images; that 1 is a number of its own is PyTorch's rule, see ``check``."""
     images = torch.zeros(HINT, 1, challenge.SIDE, challenge.SIDE)
     shapes = ({0: Dim("images", min=2, max=max(most, HINT))},)
-    with torch.random.fork_rng([]):
+    count = len
+
+    def open_len(value: Any) -> Any:  # else len(images) would be the number of the trace
+        return value.shape[0] if isinstance(value, Tensor) and value.dim() else count(value)
+
+    with torch.random.fork_rng([]), mock.patch.object(builtins, "len", open_len):
         return torch.export.export(model, (images,), dynamic_shapes=shapes, strict=False)
 
 
