@@ -290,9 +290,9 @@ def check(model: nn.Module, program: graph.Program, encoder: Encoder, alone: boo
     With ``alone`` also for a single image, which the trace took for no different from several. The model's tensors are
     what they were afterwards.
     """
-    copied, mine = graph.GraphModel(program), [tensor for _, _, tensor in encoder.tensors]
+    copied, mine = graph.GraphModel(program), [*(tensor for _, _, tensor in encoder.tensors), *model.buffers()]
     start = [tensor.detach().clone() for tensor in mine]
-    set_numbers(copied.tensors(), start)
+    set_numbers(copied.tensors(), start[: len(encoder.tensors)])
     parameters = [tensor for role, _, tensor in encoder.tensors if role == "parameter"]
     for step, (mode, size) in enumerate((("train", HINT), ("train", HINT), ("eval", HINT), ("eval", 1))):
         if size == 1 and not alone:
