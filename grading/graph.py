@@ -1,15 +1,15 @@
 """A model as a list of operators: reading it, counting it, and running it under the engine.
 
 A program comes as bytes (see wire.py) from the process that built a stranger's model, and is all that is kept of it.
-``read`` and ``Program.count`` belong to the trusted side and compute no tensor. ``GraphModel`` runs operators with
-arguments that a stranger chose: they may take any time and memory, so it belongs in a process with limits.
+``read`` and ``Program.count`` belong to the trusted side and run no operator. ``GraphModel`` and ``formula_numbers``
+run operators with arguments that a stranger chose: they may take any time and memory, and belong in a process with
+limits.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -17,20 +17,23 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from .operators import NOISE, SIZES_ONLY, Parameter
 from .wire import Graph, Node, Refused, TensorSpec, Value, decode, require
 
-__all__ = ["Count", "GraphModel", "Program", "Refused", "read"]
+__all__ = ["Count", "GraphModel", "Program", "Refused", "formula_numbers", "read"]
 
-FREE = 4_000  # bytes of a graph, compressed, that are not charged: usual models take 0.1 to 1 kB, DenseNet-121 2.5 kB
-UNSET = ("empty", "empty_like", "new_empty")  # operators that give memory as it is
+FREE, MOST = 700, 2_000  # bytes of a graph, compressed: not charged, and allowed at all. Real models take 0.1 to 0.6 kB
+GRIDS = 2_000  # numbers computed from nothing that are not charged: position codes, grids
 MEAN, VARIANCE, TRAINING = 3, 4, 5  # places of batch_norm's running_mean, running_var and training
+IMAGES, WEIGHTS, CHANCE, SHOWS_WEIGHT, SHOWS_BUFFER = 1, 2, 4, 8, 16  # what a value depends on, or may be a view of
+VARIES = IMAGES | WEIGHTS | CHANCE
 
 
 class Count(NamedTuple):
-    """What a program is charged for: a number of 64 bits counts as two, a complex one as twice its parts."""
+    """What a program is charged for: a number of 64 bits counts as two."""
 
     parameters: int
-    buffers: int  # buffers, constants and literals of every type, without BatchNorm's running statistics
+    buffers: int  # buffers, constants and literals of every type, and statistics beyond those that training explains
 
 
 @dataclass(frozen=True)
@@ -43,24 +46,26 @@ class Program:
     def count(self) -> Count:
         """Every tensor once, by its role, whether or not a graph reads it.
 
-        Numbers can also stand in the graph itself, as literals or in the way it is wired. What a graph takes in bytes
-        beyond FREE is charged as numbers of 32 bits.
+        BatchNorm's statistics are free up to the number of trained parameters: a channel that is scaled, shifted or
+        mixed by trained numbers has two. Numbers can also stand in the graph itself, as literals or in the way it is
+        wired: what it takes in bytes beyond FREE is charged as numbers of 4 bits.
         """
         totals = dict.fromkeys(("parameter", "buffer", "constant", "statistics"), 0)
         for tensor in self.tensors:
-            totals[tensor.role] += tensor.numel * max(1, tensor.dtype.itemsize // 4)
-        literals = max(0, self.description - FREE) // 4
-        return Count(totals["parameter"], totals["buffer"] + totals["constant"] + literals)
+            totals[tensor.role] += tensor.numel * max(1, tensor.numbers.element_size() // 4)
+        trained = sum(tensor.numel for tensor in self.tensors if tensor.requires_grad)
+        literals = 2 * max(0, self.description - FREE)
+        statistics = max(0, totals["statistics"] - trained)
+        return Count(totals["parameter"], totals["buffer"] + totals["constant"] + statistics + literals)
 
     @cached_property
     def description(self) -> int:
-        """Bytes of the graphs alone, compressed: operators, their wiring and every literal, without the tensors.
+        """Bytes of the larger graph alone, compressed: operators, their wiring and every literal, without the tensors.
 
         Repeated structure costs little, as values are named by their distance. What a model hides in its literals
         and its wiring instead of a tensor shows here.
         """
-        lines = [graph_text(graph) for graph in self.graphs]
-        return max((len(zlib.compress(line.encode(), 9)) for line in lines), default=0)
+        return max(len(zlib.compress(graph_text(graph).encode(), 9)) for graph in self.graphs)
 
 
 def graph_text(graph: Graph) -> str:
@@ -79,107 +84,112 @@ def graph_text(graph: Graph) -> str:
 
 
 def read(raw: bytes) -> Program:
-    """The program in hostile bytes; raises Refused, and nothing else, where there is none that is allowed."""
+    """The program in hostile bytes; raises Refused, and nothing else, where there is none that is allowed.
+
+    BatchNorm's statistics start afresh: mean 0, variance 1.
+    """
     tensors, graphs = decode(raw)
-    places = [(graph.mode, graph.batch) for graph in graphs]
-    require(len(set(places)) == len(places), "two graphs for the same purpose")
-    require({mode for mode, _ in places} == {"train", "eval"}, "it takes a graph for training and one for testing")
     program = Program(tuple(tensors), tuple(graphs))
-    free = statistics(program)
-    marked = (t._replace(role="statistics") if i in free else t for i, t in enumerate(tensors))
-    return Program(tuple(marked), program.graphs)
+    require(program.description <= MOST, f"it takes {program.description:,} bytes, where {MOST:,} are the most")
+    found = [origins(program, graph) for graph in graphs]
+    for number, (graph, origin) in enumerate(zip(graphs, found, strict=True)):
+        refuse_writing(graph, number, origin)
+    for index, place in statistics(program, found).items():
+        start = torch.full_like(tensors[index].numbers, float(place == VARIANCE))
+        tensors[index] = tensors[index]._replace(role="statistics", numbers=start)
+    return Program(tuple(tensors), program.graphs)
 
 
-# --- Which buffers are BatchNorm's running statistics -----------------------------------------------------------------
-
-
-class Use(NamedTuple):
-    """A tensor as the argument of a node."""
-
-    mode: str  # of the graph
-    node: Node
-    place: int | None  # which positional argument; None: named, or one of a list
-    read: bool  # whether anything takes what the node gives
-
-
-def uses(program: Program) -> dict[int, list[Use]]:
-    """Where the graphs name each tensor."""
-    found: dict[int, list[Use]] = {i: [] for i in range(len(program.tensors))}
-    for graph in program.graphs:
-        named = [list(values_of(node)) for node in graph.nodes]
-        taken = {graph.output}.union(*named)
-        for own, (node, values) in enumerate(zip(graph.nodes, named, strict=True), 1 + len(graph.inputs)):
-            direct = {value.index: place for place, value in enumerate(node.args) if isinstance(value, Value)}
-            for value, times in Counter(values).items():
-                if 0 < value <= len(graph.inputs):
-                    place = direct.get(value) if times == 1 else None
-                    found[graph.inputs[value - 1]].append(Use(graph.mode, node, place, own in taken))
-    return found
-
-
-def values_of(node: Node) -> Iterator[int]:
-    """The values that a node takes."""
-    for argument in node.args:
-        yield from values_in(argument)
-    for _, argument in node.kwargs:
-        yield from values_in(argument)
+# --- What values come from --------------------------------------------------------------------------------------------
 
 
 def values_in(argument: Any) -> Iterator[int]:
+    """The values that an argument names."""
     if isinstance(argument, Value):
         yield argument.index
-    elif isinstance(argument, list):
+    elif isinstance(argument, (list, tuple)):
         for each in argument:
             yield from values_in(each)
 
 
-def statistics(program: Program) -> set[int]:
-    """The buffers that only BatchNorm reads and that it writes in training, and the counters beside them.
+def named_by(node: Node) -> list[tuple[Parameter, int]]:
+    """The values that a node takes, each with the argument that it stands in."""
+    return [(parameter, index) for parameter, argument in node.arguments() for index in values_in(argument)]
 
-    They are not charged, and GraphModel starts them afresh (mean 0, variance 1, count 0), so nothing can be brought
-    along in them.
+
+def origins(program: Program, graph: Graph) -> list[int]:
+    """For each value of a graph the flags of what it depends on, and of what it may be a view of."""
+    roles = [program.tensors[index].role for index in graph.inputs]
+    found = [IMAGES, *(WEIGHTS | SHOWS_WEIGHT if role == "parameter" else SHOWS_BUFFER for role in roles)]
+    viewed = list(range(len(found)))  # of each value that of which it is a view, or itself
+    for node in graph.nodes:
+        named, own = named_by(node), len(found)
+        origin = CHANCE if node.operator.base in NOISE else 0
+        for parameter, index in named:
+            origin |= found[index] & (VARIES | (SHOWS_WEIGHT | SHOWS_BUFFER if parameter.shown else 0))
+        for parameter, index in named:
+            if parameter.written:
+                found[viewed[index]] |= origin & VARIES
+        found.append(origin & CHANCE if node.operator.base in SIZES_ONLY else origin)
+        viewed.append(next((viewed[index] for parameter, index in named if parameter.shown), own))
+    return found
+
+
+def refuse_writing(graph: Graph, number: int, found: Sequence[int]) -> None:
+    """Raise Refused where a graph writes to a parameter, or copies parameters to a buffer.
+
+    Weights change by the optimizer alone, and what they were does not stay: a gradient tells of labels.
     """
-    found = uses(program)
-    returned = {graph.inputs[graph.output - 1] for graph in program.graphs if 0 < graph.output <= len(graph.inputs)}
-    free = set()
-    for index, tensor in enumerate(program.tensors):
-        only_named = tensor.role == "buffer" and index not in returned and found[index]
-        if only_named and (is_statistic(tensor, found[index]) or is_counter(tensor, found[index])):
-            free.add(index)
-    return free
+    for place, node in enumerate(graph.nodes):
+        named = named_by(node)
+        written = [found[index] for parameter, index in named if parameter.written]
+        if any(origin & SHOWS_WEIGHT for origin in written):
+            raise Refused("it writes to a parameter, as clipping weights in forward does", (number, place))
+        sources = [found[index] for parameter, index in named if not parameter.written and not parameter.scales]
+        copied = any(origin & WEIGHTS and not origin & IMAGES for origin in sources)
+        if copied and any(origin & SHOWS_BUFFER for origin in written):
+            reason = "it copies parameters to a buffer, as a moving average of weights and spectral_norm do"
+            raise Refused(reason, (number, place))
 
 
-def is_statistic(tensor: TensorSpec, found: list[Use]) -> bool:
-    places = {use.place for use in found}
-    normed = all(use.node.operator.name == "aten.batch_norm.default" for use in found)
-    if not normed or places not in ({MEAN}, {VARIANCE}) or len(tensor.shape) != 1 or tensor.dtype.itemsize > 4:
-        return False
-    trained = [use.node.args[TRAINING] for use in found if use.mode == "train" and len(use.node.args) > TRAINING]
-    return bool(trained) and all(training is True for training in trained)
+def statistics(program: Program, found: Sequence[Sequence[int]]) -> dict[int, int]:
+    """The buffers that are BatchNorm's statistics, and in which place.
+
+    Nothing but BatchNorm reads them, everywhere on values that depend on the images, and it writes them in training.
+    """
+    places: dict[int, set[int | None]] = {}
+    for graph, origin in zip(program.graphs, found, strict=True):
+        uses = [(graph.output, None)]
+        for node in graph.nodes:
+            free = node.operator.name == "aten.batch_norm.default" and not node.kwargs
+            free = free and any(origin[index] & IMAGES for index in values_in(node.args[0]))
+            free = free and (graph.mode == "eval" or node.args[TRAINING] is True)
+            for place, argument in enumerate([*node.args, [value for _, value in node.kwargs]]):
+                kept = place if free and place in (MEAN, VARIANCE) else None
+                uses += [(index, kept) for index in values_in(argument)]
+        for index, place in uses:
+            if 0 < index <= len(graph.inputs):
+                places.setdefault(graph.inputs[index - 1], set()).add(place)
+    trained = set(program.graphs[0].inputs)
+    return {
+        index: place
+        for index, (place, *more) in ((index, tuple(each)) for index, each in places.items())
+        if place is not None and not more and index in trained and may_be_statistics(program.tensors[index])
+    }
 
 
-def is_counter(tensor: TensorSpec, found: list[Use]) -> bool:
-    """Whether a whole number is only counted up by one, and read by nothing but a cumulative BatchNorm."""
-
-    def counts(use: Use) -> bool:
-        plain = use.place == 0 and use.node.args[1:] == (1,) and not use.node.kwargs and not use.read
-        return use.node.operator.name == "aten.add_.Tensor" and plain
-
-    return tensor.shape == () and tensor.dtype is torch.int64 and all(
-        use.node.operator.name == "one_over" or counts(use) for use in found
-    )  # fmt: skip
+def may_be_statistics(tensor: TensorSpec) -> bool:
+    return tensor.role == "buffer" and tensor.numbers.dim() == 1 and tensor.numbers.element_size() <= 4
 
 
 # --- Running ----------------------------------------------------------------------------------------------------------
-
-Step = Callable[[list[Any]], None]  # computes one value of a list of values, and drops those that nobody needs any more
 
 
 class GraphModel(nn.Module):
     """A program as a model that the engine trains and tests like any other: (N, 1, 28, 28) -> (N, 10).
 
     ``forward`` interprets the graph for training or testing, as ``self.training`` says. Operators that work in place
-    change the buffers and parameters themselves, as they did in the code that was traced.
+    change the buffers themselves, as they did in the code that was traced.
     """
 
     def __init__(self, program: Program) -> None:
@@ -191,108 +201,88 @@ class GraphModel(nn.Module):
                 self.register_parameter(f"t{index}", nn.Parameter(tensor, spec.requires_grad))
             else:
                 self.register_buffer(f"t{index}", tensor)
-        for tensor, start in fresh_statistics(program).items():
-            getattr(self, f"t{tensor}").fill_(start)
-        self.plans = {(graph.mode, graph.batch): Plan(graph) for graph in program.graphs}
+        self.graphs = {graph.mode: (graph, last_reads(graph)) for graph in program.graphs}
 
     def tensors(self) -> list[Tensor]:
         return [getattr(self, f"t{index}") for index in range(len(self.program.tensors))]
 
     def forward(self, images: Tensor) -> Tensor:
-        mode = "train" if self.training else "eval"
-        plan = self.plans.get((mode, len(images))) or self.plans.get((mode, None))
-        if plan is None:
-            raise ValueError(f"the model has no graph for {len(images)} images at once")
-        return plan.run(images, [getattr(self, name) for name in plan.inputs])
-
-
-def fresh_statistics(program: Program) -> dict[int, float]:
-    """What each running statistic starts with: 1 for a variance, else 0."""
-    found = uses(program)
-    free = [index for index, spec in enumerate(program.tensors) if spec.role == "statistics"]
-    return {index: float(any(use.place == VARIANCE for use in found[index])) for index in free}
+        graph, dead = self.graphs["train" if self.training else "eval"]
+        values = [images, *(getattr(self, f"t{index}") for index in graph.inputs)]
+        run(graph, values, dead)
+        return values[graph.output]
 
 
 def materialise(spec: TensorSpec) -> Tensor:
-    """The tensor itself, laid out as it was."""
-    if not spec.data:
-        return torch.empty_strided(spec.shape, spec.strides, dtype=spec.dtype)
-    kind = torch.uint8 if spec.dtype is torch.bool else spec.dtype
-    flat = torch.frombuffer(bytearray(spec.data), dtype=kind)
-    flat = flat != 0 if spec.dtype is torch.bool else flat  # a byte that is neither 0 nor 1 is no bool
-    return flat.as_strided(spec.shape, spec.strides)
+    """A copy of the tensor, laid out as it was."""
+    layout = torch.channels_last if spec.channels_last else torch.contiguous_format
+    return torch.empty_like(spec.numbers, memory_format=layout).copy_(spec.numbers)
 
 
-class Plan:
-    """A graph made ready to run: its nodes as steps, grouped by whether gradients are recorded."""
-
-    def __init__(self, graph: Graph) -> None:
-        self.inputs = [f"t{index}" for index in graph.inputs]
-        self.output, self.size = graph.output, len(graph.nodes)
-        self.blocks: list[tuple[bool | None, list[Step]]] = []
-        first, dead = 1 + len(graph.inputs), last_reads(graph)
-        for value, node in enumerate(graph.nodes, first):
-            if not self.blocks or self.blocks[-1][0] is not node.grad:
-                self.blocks.append((node.grad, []))
-            self.blocks[-1][1].append(step(node, value, dead.get(value, ())))
-
-    def run(self, images: Tensor, tensors: list[Tensor]) -> Tensor:
-        values = [images, *tensors, *([None] * self.size)]
-        for grad, steps in self.blocks:
-            if grad is None:
-                for each in steps:
-                    each(values)
-            else:
-                with torch.set_grad_enabled(grad):
-                    for each in steps:
-                        each(values)
-        return values[self.output]
-
-
-def last_reads(graph: Graph) -> dict[int, list[int]]:
-    """Node -> the values that nobody needs after it, which may be itself."""
+def last_reads(graph: Graph) -> list[list[int]]:
+    """For each node the values that nobody needs after it, which may be its own."""
     first = 1 + len(graph.inputs)
     last = {value: value for value in range(first, first + len(graph.nodes))}
     for at, node in enumerate(graph.nodes, first):
-        last.update((value, at) for value in values_of(node) if value >= first)
-    dead: dict[int, list[int]] = {}
+        last.update((value, at) for _, value in named_by(node) if value >= first)
+    dead: list[list[int]] = [[] for _ in graph.nodes]
     for value, at in last.items():
         if value != graph.output:
-            dead.setdefault(at, []).append(value)
+            dead[at - first].append(value)
     return dead
 
 
-def step(node: Node, value: int, dead: Any) -> Step:
-    """A node as a function of the list of values; what can be looked up beforehand is."""
-    call, template = node.operator.call, list(node.args)
-    if node.operator.base in UNSET:
-        call = zeroed(call)
-    places = [(i, each.index) for i, each in enumerate(template) if isinstance(each, Value)]
-    fills = [(i, filler(each)) for i, each in enumerate(template) if isinstance(each, list) and [*values_in(each)]]
-    named = {key: filler(each) for key, each in node.kwargs}
+def run(graph: Graph, values: list[Any], dead: Sequence[Sequence[int]]) -> None:
+    """Append the results of the nodes to the values of the inputs; those that are ``dead`` after a node become None."""
 
-    def run(values: list[Any]) -> None:
-        args = template.copy()
-        for i, index in places:
-            args[i] = values[index]
-        for i, fill in fills:
-            args[i] = fill(values)
-        values[value] = call(*args, **{key: fill(values) for key, fill in named.items()}) if named else call(*args)
-        for index in dead:
+    def filled(argument: Any) -> Any:
+        if type(argument) is Value:
+            return values[argument.index]
+        return [filled(each) for each in argument] if type(argument) is list else argument
+
+    for node, ended in zip(graph.nodes, dead, strict=True):
+        args, kwargs = [filled(each) for each in node.args], {key: filled(each) for key, each in node.kwargs}
+        if node.grad is None:
+            values.append(node.operator.call(*args, **kwargs))
+        else:
+            with torch.set_grad_enabled(node.grad):
+                values.append(node.operator.call(*args, **kwargs))
+        for index in ended:
             values[index] = None
 
-    return run
+
+def formula_numbers(program: Program, size: int) -> int:
+    """How many numbers, beyond GRIDS, are computed from neither images nor parameters and meet one of these.
+
+    They count like constants. Not counted are random numbers, whole numbers that pick elements of a parameter,
+    repetitions by ``expand``, and a tensor of one repeated number, such as a state of zeros. Both graphs run once, for
+    ``size`` images.
+    """
+    most = 0
+    for graph in program.graphs:
+        found, tensors = origins(program, graph), GraphModel(program).tensors()
+        values = [torch.zeros(size, 1, 28, 28), *(tensors[index] for index in graph.inputs)]
+        dead = [[index for index in ended if found[index]] for ended in last_reads(graph)]
+        with torch.random.fork_rng([]), torch.no_grad():
+            run(graph, values, dead)
+        met = {index for node in graph.nodes for index in formulas(node, values, found)}
+        most = max(most, sum(distinct_numbers(values[index]) for index in met))
+    return max(0, most - GRIDS)
 
 
-def zeroed(call: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """The operator, giving zeros: memory that was used before, by labels for example, is not shown to a graph."""
-    return lambda *args, **kwargs: call(*args, **kwargs).zero_()
+def formulas(node: Node, values: Sequence[Any], found: Sequence[int]) -> Iterator[int]:
+    """The tensors computed from nothing that meet images, parameters or random numbers in this node."""
+    named, reached = named_by(node), 0
+    for _, index in named:
+        reached |= found[index] & VARIES
+    for parameter, index in named:
+        if not found[index] and not parameter.written and isinstance(values[index], Tensor):
+            picks = not values[index].is_floating_point() and not reached & IMAGES
+            if reached and not picks:
+                yield index
 
 
-def filler(argument: Any) -> Callable[[list[Any]], Any]:
-    """A function that gives the argument with values in their places."""
-    if isinstance(argument, Value):
-        return lambda values: values[argument.index]
-    if isinstance(argument, list):
-        return lambda values: [values[each.index] if isinstance(each, Value) else each for each in argument]
-    return lambda _: argument
+def distinct_numbers(tensor: Tensor) -> int:
+    """The elements of a tensor without those that ``expand`` repeats; 1 where all are the same."""
+    once = tensor[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in tensor.stride())]
+    return once.numel() if once.numel() and (once != once.flatten()[0]).any() else 1

@@ -88,6 +88,7 @@ class Grader:
         run.train_seconds, run.memory_mb = trained["seconds"], trained["memory_mb"]
         run.train_accuracy = number(facts.get("train_accuracy"))
         run.images_seen, run.diverged_at = integer(facts.get("images_seen")), integer(facts.get("diverged_at"))
+        run.buffers += integer(facts.get("formula_numbers")) or 0
         if not program:
             self.count(case, run, weights)
         n = len(self.data.train.labels)

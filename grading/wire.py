@@ -1,20 +1,19 @@
-"""A graph as bytes: a header in JSON, then the tensors' numbers as they lie in memory. Nothing is unpickled.
+"""A graph as bytes: a header in JSON, then the tensors as safetensors. Nothing is unpickled.
 
-    b"GRAPH01\\n"  length of the header (8 bytes, little endian)  header  numbers of all tensors, one after the other
+    b"GRAPH02\\n"  length of the header (8 bytes, little endian)  header  safetensors
 
 The header is ``[tensors, graphs]`` with
 
-    tensor  [role, name, dtype, shape, strides, requires_grad]
-    graph   [mode, batch size or null for any, [inputs: indices of tensors], [nodes], [node or input that is returned]]
+    tensor  [role, name, requires_grad, channels_last]
+    graph   [mode, [inputs: indices of tensors], [nodes], [node or input that is returned]]
     node    [operator, [arguments], [[name, argument], ...], grad: true or false inside such a block, else null]
 
 Value 0 of a graph is its images, values 1 to k are its inputs, the others its nodes in their order. An argument is
-null, true, false, a number, a string, a list of arguments, or one of {"value": i}, {"float": "inf"},
-{"complex": [re, im]}, {"dtype": "float32"}, {"device": "cpu"}, {"layout": "strided"}, {"memory_format":
-"channels_last"}.
+null, true, false, a number, a string, a list of arguments, or one of {"value": i}, {"float": "inf"} and
+{"dtype": "float32"}.
 
-``decode`` takes the bytes for hostile. It raises Refused and nothing else, computes no tensor, and holds at most the
-bytes themselves and about 40 times the header: MAX_HEADER bounds that to 160 MB.
+``decode`` takes the bytes for hostile. It raises Refused and nothing else, and holds at most the bytes twice and about
+40 times the header: MAX_HEADER bounds that to 160 MB.
 """
 
 from __future__ import annotations
@@ -27,29 +26,34 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
 from torch import Tensor
 
 from .operators import Operator, Parameter, find
 
-MAGIC = b"GRAPH01\n"
-MAX_BYTES, MAX_HEADER = 1 << 30, 4 << 20
-MAX_TENSORS, MAX_GRAPHS, MAX_NODES, MAX_LIST = 10_000, 64, 50_000, 20_000  # nodes of all graphs together
-MAX_DIMENSIONS, MAX_SIZE, MAX_STRING = 8, 1 << 31, 200
+MAGIC = b"GRAPH02\n"
+MAX_BYTES, MAX_HEADER, MAX_TENSORS, MAX_NODES, MAX_LIST = 1 << 30, 4 << 20, 10_000, 50_000, 20_000
 ROLES, MODES = ("parameter", "buffer", "constant"), ("train", "eval")
 DTYPES = {
-    name: getattr(torch, name)
-    for name in "float32 float64 float16 bfloat16 complex64 complex128 int64 int32 int16 int8 uint8 bool".split()
+    name: getattr(torch, name) for name in "float32 float64 float16 bfloat16 int64 int32 int16 int8 uint8 bool".split()
 }
-MEMORY_FORMATS = {
-    name: getattr(torch, name) for name in ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format")
-}
-FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
-TAGS = {"dtype": DTYPES, "memory_format": MEMORY_FORMATS, "layout": {"strided": torch.strided},
-        "device": {"cpu": torch.device("cpu")}, "float": FLOATS}  # fmt: skip
+TAGS = {"dtype": DTYPES, "float": {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}}
+NUMERIC = (int, float, bool)
+TYPES = {
+    "int": (int,), "float": (int, float), "bool": (bool,), "number": NUMERIC, "str": (str,), "dtype": (torch.dtype,),
+    "tensor": NUMERIC,  # which ATen takes for a tensor without dimensions
+    "tensors": (), "nothing": (),
+}  # fmt: skip
 
 
 class Refused(Exception):
-    """Bytes that are no graph, or none that is allowed: Refused(one plain sentence)."""
+    """Bytes that are no graph, or none that is allowed: one plain sentence, and which graph and node."""
+
+    def __init__(self, sentence: str, place: tuple[int, int] | None = None) -> None:
+        super().__init__(sentence)
+        self.place = place
 
 
 def require(condition: Any, sentence: str) -> None:
@@ -65,19 +69,17 @@ class Value:
 
 
 class TensorSpec(NamedTuple):
-    """A tensor of the model, its numbers still bytes."""
+    """A tensor of the model."""
 
     role: str  # parameter, buffer, constant; read() makes some buffers "statistics"
     name: str  # ASCII: letters, digits, dots, underscores
-    dtype: torch.dtype
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]  # dense: a permutation of the dimensions
     requires_grad: bool
-    data: memoryview  # as it lies in memory
+    channels_last: bool  # its layout in memory, which ``numbers`` does not have
+    numbers: Tensor
 
     @property
     def numel(self) -> int:
-        return math.prod(self.shape)
+        return self.numbers.numel()
 
 
 class Node(NamedTuple):
@@ -86,10 +88,16 @@ class Node(NamedTuple):
     kwargs: tuple[tuple[str, Any], ...]
     grad: bool | None  # inside ``no_grad`` (False), ``enable_grad`` (True), neither
 
+    def arguments(self) -> list[tuple[Parameter, Any]]:
+        """The arguments that are given, with what the operator says of each."""
+        named = {parameter.name: parameter for parameter in self.operator.parameters}
+        positional = [parameter for parameter in self.operator.parameters if parameter.positional]
+        given = list(zip(positional, self.args, strict=False))
+        return given + [(named[name], value) for name, value in self.kwargs]
+
 
 class Graph(NamedTuple):
     mode: str
-    batch: int | None  # the only number of images that it takes; None: any
     inputs: tuple[int, ...]  # tensors
     nodes: tuple[Node, ...]
     output: int  # a value
@@ -100,59 +108,25 @@ class Graph(NamedTuple):
 
 def encode(tensors: Sequence[tuple[str, str, Tensor]], graphs: Sequence[list[Any]]) -> bytes:
     """The bytes of tensors (role, name, numbers) and of graphs, whose arguments are Python's and PyTorch's own."""
-    rows, numbers, names = [], [], set()
+    rows: dict[str, list[Any]] = {}
     for role, name, tensor in tensors:
-        name = plain_name(name, names)
-        flat, strides = dense(tensor.detach())
-        dtype = str(tensor.dtype).removeprefix("torch.")
-        rows.append(
-            [role, name, dtype, list(tensor.shape), list(strides), role == "parameter" and tensor.requires_grad]
-        )
-        numbers.append(flat)
-    header = json.dumps([rows, graphs], separators=(",", ":"), default=tagged).encode()
-    return b"".join([MAGIC, len(header).to_bytes(8, "little"), header, *numbers])
-
-
-def plain_name(name: str, taken: set[str]) -> str:
-    """The name in the letters that a name may have, and not yet taken."""
-    plain = re.sub(r"[^A-Za-z0-9_.]", "_", name)[:100] or "_"
-    plain = next(p for p in (plain, *(f"{plain}.{i}" for i in range(2, len(taken) + 3))) if p not in taken)
-    taken.add(plain)
-    return plain
-
-
-def dense(tensor: Tensor) -> tuple[bytes, tuple[int, ...]]:
-    """The numbers of a tensor as they lie in memory, and its strides; a tensor with gaps is copied first."""
-    tensor = tensor.resolve_conj().resolve_neg()
-    if not are_dense(tensor.shape, tensor.stride()):
-        tensor = tensor.contiguous()
-    if not tensor.numel():
-        return b"", tensor.stride()
-    flat = tensor.as_strided((tensor.numel(),), (1,))
-    return flat.view(torch.uint8).numpy().tobytes(), tensor.stride()
-
-
-def are_dense(shape: Sequence[int], strides: Sequence[int]) -> bool:
-    """Whether strides lay the elements of a shape next to each other in some order of the dimensions."""
-    expected = 1
-    for stride, size in sorted((stride, size) for stride, size in zip(strides, shape, strict=True) if size != 1):
-        if stride != expected and math.prod(shape):
-            return False
-        expected *= size
-    return True
+        name = re.sub(r"[^A-Za-z0-9_.]", "_", name)[:100]
+        name = name if name not in rows else f"{name}.{len(rows)}"
+        plain = torch.empty_like(tensor, memory_format=torch.contiguous_format)
+        last = tensor.stride() != plain.stride() and tensor.is_contiguous(memory_format=torch.channels_last)
+        rows[name] = [role, name, role == "parameter" and tensor.requires_grad, last]
+    header = json.dumps([list(rows.values()), graphs], separators=(",", ":"), default=tagged).encode()
+    numbers = {name: tensor.detach().clone().contiguous() for name, (_, _, tensor) in zip(rows, tensors, strict=True)}
+    return b"".join([MAGIC, len(header).to_bytes(8, "little"), header, save_tensors(numbers)])
 
 
 def tagged(value: Any) -> dict[str, Any]:
     """An argument that JSON has no type for, as a dictionary of one key; TypeError if no graph may hold it."""
     if isinstance(value, Value):
         return {"value": value.index}
-    if isinstance(value, complex):
-        return {"complex": [value.real, value.imag]}
-    for tag, values in TAGS.items():
-        for name, each in values.items():
-            if type(each) is type(value) and each == value:
-                return {tag: name}
-    raise TypeError(f"{type(value).__name__} {value}")
+    if isinstance(value, torch.dtype) and value in DTYPES.values():
+        return {"dtype": str(value).removeprefix("torch.")}
+    raise TypeError(f"a {type(value).__name__} is no argument of a graph")
 
 
 # --- Reading, on the trusted side -------------------------------------------------------------------------------------
@@ -160,23 +134,24 @@ def tagged(value: Any) -> dict[str, Any]:
 
 def decode(raw: bytes) -> tuple[list[TensorSpec], list[Graph]]:
     """The tensors and the graphs in ``raw``; raises Refused, and only that, for what ``encode`` never writes."""
-    require(isinstance(raw, (bytes, bytearray, memoryview)), "no bytes")
     require(len(raw) <= MAX_BYTES, f"{len(raw):,} bytes, where {MAX_BYTES:,} are the most")
-    require(bytes(raw[:8]) == MAGIC and len(raw) >= 16, "these bytes are no graph")
-    length = int.from_bytes(raw[8:16], "little")
-    require(length <= min(MAX_HEADER, len(raw) - 16), f"a header of {length:,} bytes")
+    require(raw[:8] == MAGIC and len(raw) >= 16, "these bytes are no graph")
+    end = 16 + int.from_bytes(raw[8:16], "little")
+    require(end <= min(MAX_HEADER, len(raw)), f"a header of {end:,} bytes")
     try:
-        text = bytes(raw[16 : 16 + length]).decode("utf-8")
+        text = raw[16:end].decode("utf-8")
         document = json.loads(text, object_pairs_hook=untag, parse_int=whole, parse_float=finite, parse_constant=no)
+        numbers = load_tensors(raw[end:])
     except (ValueError, RecursionError) as error:
         raise Refused(f"a header that is no JSON ({type(error).__name__})") from None
+    except (SafetensorError, TypeError, KeyError, RuntimeError, OverflowError) as error:
+        raise Refused(f"tensors that are no safetensors ({type(error).__name__})") from None
     tensors, graphs = fields(document, (list, list), "header")
-    require(len(tensors) <= MAX_TENSORS, f"{len(tensors):,} tensors")
-    require(len(graphs) <= MAX_GRAPHS, f"{len(graphs):,} graphs")
-    specs = read_tensors(tensors, memoryview(raw)[16 + length :])
-    parsed = [read_graph(row, specs) for row in graphs]
-    require(sum(len(graph.nodes) for graph in parsed) <= MAX_NODES, f"more than {MAX_NODES:,} operators")
-    return specs, parsed
+    require(len(tensors) == len(numbers) <= MAX_TENSORS, f"{len(tensors):,} tensors with {len(numbers):,} lists")
+    specs = [read_tensor(row, numbers) for row in tensors]
+    require(not numbers, "numbers that belong to no tensor")
+    require(len(graphs) == len(MODES), "it takes a graph for training and one for testing")
+    return specs, [read_graph(row, mode, len(specs)) for row, mode in zip(graphs, MODES, strict=True)]
 
 
 def no(text: str) -> Any:
@@ -200,12 +175,8 @@ def untag(pairs: list[tuple[str, Any]]) -> Any:
     if tag == "value":
         require(type(value) is int and value >= 0, "a value without a number")
         return Value(value)
-    if tag == "complex":
-        require(type(value) is list and [*map(type, value)] == [float, float], "a complex number without two parts")
-        return complex(*value)
-    require(
-        tag in TAGS and isinstance(value, str) and value in TAGS[tag], f"an argument of an unknown kind, {tag[:40]!a}"
-    )
+    known = tag in TAGS and isinstance(value, str) and value in TAGS[tag]
+    require(known, f"an argument of an unknown kind, {tag[:40]!a}")
     return TAGS[tag][value]
 
 
@@ -220,45 +191,30 @@ def has_type(value: Any, types: Any) -> bool:
     return types is object or type(value) in (types if isinstance(types, tuple) else (types,))
 
 
-def read_tensors(rows: list[Any], data: memoryview) -> list[TensorSpec]:
-    """The tensors of the header, each with its part of the bytes, all of which must be used."""
-    specs, names, start = [], set(), 0
-    for row in rows:
-        role, name, dtype, shape, strides, requires_grad = fields(row, (str, str, str, list, list, bool), "tensor")
-        require(role in ROLES and dtype in DTYPES, "a tensor of an unknown role or type")
-        require(re.fullmatch(r"[A-Za-z0-9_.]{1,120}", name) and name not in names, "a tensor without a name of its own")
-        names.add(name)
-        require(len(shape) == len(strides) <= MAX_DIMENSIONS, f"tensor {name} has too many dimensions")
-        sizes = all(type(n) is int and 0 <= n <= MAX_SIZE for n in (*shape, *strides))
-        require(sizes and are_dense(shape, strides), f"tensor {name} has impossible sizes or strides")
-        may_train = role == "parameter" and (DTYPES[dtype].is_floating_point or DTYPES[dtype].is_complex)
-        require(may_train or not requires_grad, f"tensor {name} cannot be trained")
-        end = start + math.prod(shape) * DTYPES[dtype].itemsize
-        require(end <= len(data), f"tensor {name} lacks numbers")
-        numbers = data[start:end]
-        specs.append(TensorSpec(role, name, DTYPES[dtype], tuple(shape), tuple(strides), requires_grad, numbers))
-        start = end
-    require(start == len(data), "numbers that belong to no tensor")
-    return specs
+def read_tensor(row: Any, numbers: dict[str, Tensor]) -> TensorSpec:
+    """A tensor of the header; its numbers are taken out of ``numbers``."""
+    role, name, requires_grad, channels_last = fields(row, (str, str, bool, bool), "tensor")
+    require(re.fullmatch(r"[A-Za-z0-9_.]{1,120}", name) and name in numbers, "a tensor without a name of its own")
+    tensor = numbers.pop(name)
+    require(role in ROLES and tensor.dtype in DTYPES.values(), f"tensor {name} has an unknown role or type")
+    may_train = role == "parameter" and tensor.is_floating_point()
+    require(may_train or not requires_grad, f"tensor {name} cannot be trained")
+    require(tensor.dim() == 4 or not channels_last, f"tensor {name} has no channels")
+    return TensorSpec(role, name, requires_grad, channels_last, tensor)
 
 
-def read_graph(row: Any, tensors: Sequence[TensorSpec]) -> Graph:
-    mode, batch, inputs, rows, output = fields(row, (str, (int, type(None)), list, list, int), "graph")
-    require(mode in MODES, "a graph for neither training nor testing")
-    require(
-        batch is None or (type(batch) is int and 0 < batch < MAX_SIZE), "a graph for an impossible number of images"
-    )
-    known = all(type(i) is int and 0 <= i < len(tensors) for i in inputs)
+def read_graph(row: Any, due: str, tensors: int) -> Graph:
+    mode, inputs, rows, output = fields(row, (str, list, list, int), "graph")
+    require(mode == due, "it takes a graph for training and one for testing")
+    known = all(type(i) is int and 0 <= i < tensors for i in inputs)
     require(known and len(set(inputs)) == len(inputs), "a graph with inputs that are none of its tensors")
     require(len(rows) <= MAX_NODES, f"a graph of {len(rows):,} operators")
-    kinds = ["tensor"] * (1 + len(inputs))
-    nodes = []
+    kinds, nodes = ["tensor"] * (1 + len(inputs)), []
     for each in rows:
-        node = read_node(each, kinds)
-        nodes.append(node)
-        kinds.append(node.operator.gives)
+        nodes.append(read_node(each, kinds))
+        kinds.append(nodes[-1].operator.gives)
     require(0 <= output < len(kinds) and kinds[output] == "tensor", "a graph that gives no tensor")
-    return Graph(mode, batch, tuple(inputs), tuple(nodes), output)
+    return Graph(mode, tuple(inputs), tuple(nodes), output)
 
 
 def read_node(row: Any, kinds: Sequence[str]) -> Node:
@@ -266,18 +222,19 @@ def read_node(row: Any, kinds: Sequence[str]) -> Node:
     name, args, kwargs, grad = fields(row, (str, list, list, (bool, type(None))), "node")
     operator = find(name[:130])
     require(operator, f"the operator {name[:130]!a} is not on the list")
-    positional = [p for p in operator.parameters if p.positional]
-    named = {p.name: p for p in operator.parameters}
-    require(len(args) <= len(positional), f"{name} takes fewer arguments")
-    given = dict(zip([p.name for p in positional], args))  # noqa: B905  # fewer arguments than parameters
+    known = {each.name: each for each in operator.parameters}
+    given = [each.name for each in operator.parameters if each.positional][: len(args)]
+    require(len(given) == len(args), f"{name} takes fewer arguments")
     for pair in kwargs:
-        key, value = fields(pair, (str, object), "named argument")
-        require(key in named and key not in given, f"{name} takes no argument {key[:60]!a} there")
-        given[key] = value
-    for each in operator.parameters:
-        require(each.name in given or not each.required, f"{name} lacks its argument {each.name}")
-        require(each.name not in given or fits(given[each.name], each, kinds), f"{name}: {each.name} has another type")
-    return Node(operator, tuple(args), tuple((key, value) for key, value in kwargs), grad)
+        key, _ = fields(pair, (str, object), "named argument")
+        require(key in known and key not in given, f"{name} takes no argument {key[:60]!a} there")
+        given.append(key)
+    missing = [each.name for each in operator.parameters if each.required and each.name not in given]
+    require(not missing, f"{name} lacks an argument")
+    node = Node(operator, tuple(args), tuple(map(tuple, kwargs)), grad)
+    for each, value in node.arguments():
+        require(fits(value, each, kinds), f"{name}: {each.name} has another type")
+    return node
 
 
 def fits(value: Any, parameter: Parameter, kinds: Sequence[str]) -> bool:
@@ -296,17 +253,8 @@ def fits(value: Any, parameter: Parameter, kinds: Sequence[str]) -> bool:
     )
 
 
-NUMERIC = (int, float, bool, complex)
-TYPES = {
-    "int": (int,), "float": (int, float), "bool": (bool,), "number": NUMERIC, "str": (str,), "dtype": (torch.dtype,),
-    "device": (torch.device,), "layout": (torch.layout,), "memory_format": (torch.memory_format,),
-    "tensor": NUMERIC,  # which ATen takes for a tensor without dimensions
-    "tensors": (), "nothing": (),
-}  # fmt: skip
-
-
 def fits_one(value: Any, kind: str, kinds: Sequence[str]) -> bool:
     if isinstance(value, Value):
         given = kinds[value.index] if value.index < len(kinds) else None
         return given == kind or (given == "number" and kind in ("int", "float", "bool", "number", "tensor"))
-    return type(value) in TYPES[kind] and (kind != "str" or (len(value) <= MAX_STRING and value.isascii()))
+    return type(value) in TYPES[kind] and (kind != "str" or (len(value) <= 200 and value.isascii()))

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations
 
 import mnist_efficient_model as challenge
 from grading import graph, operators, wire
@@ -85,10 +85,9 @@ def test_a_registered_model_trains_to_the_same_weights_as_its_graph(name):
     for each in (model, copied):
         batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(3))
         challenge.train_one_epoch(each, batches, config, len(split.labels))
-    mine = [*model.parameters(), *(b for b in model.buffers())]
+    mine = {key: tensor for key, tensor in model.state_dict().items() if not key.endswith("num_batches_tracked")}
     theirs = {spec.name: tensor for spec, tensor in zip(copied.program.tensors, copied.tensors(), strict=True)}
-    names = [key for key, _ in (*model.named_parameters(), *model.named_buffers())]
-    assert [key for key, tensor in zip(names, mine, strict=True) if not torch.equal(tensor, theirs[key])] == []
+    assert [key for key, tensor in mine.items() if not torch.equal(tensor, theirs[key])] == []
     logits = [challenge.predict(each, split.images, 64) for each in (model, copied)]
     assert torch.equal(*logits)
 
@@ -147,34 +146,8 @@ def test_frozen_and_tied_parameters_stay_so():
 # --- What can become a graph, though the tracer would not take it as it is --------------------------------------------
 
 
-def clips(self, x):
-    self.fc.weight.data.clamp_(-0.01, 0.01)
-    return self.fc(x.flatten(1))
-
-
-def clips_without_grad(self, x):
-    with torch.no_grad():
-        self.fc.weight.clamp_(-0.01, 0.01)
-    return self.fc(x.flatten(1))
-
-
-def replaces_its_weights(self, x):
-    self.fc.weight.data = self.fc.weight.data.sign() * 0.01
-    return self.fc(x.flatten(1))
-
-
-def logs(self, x):
-    self.log = [x.mean().item(), float(x.max()), x.detach().cpu().numpy(), float(torch.tensor(0.5))]
-    print(f"{x.mean().item():.3f}")
-    return self.fc(x.flatten(1))
-
-
 def uses_the_length(self, x):
     return self.fc(x.reshape(len(x), -1))
-
-
-def one_by_one(self, x):
-    return torch.stack([self.fc(each.flatten()) for each in x])
 
 
 def divides_by_an_item(self, x):
@@ -183,10 +156,6 @@ def divides_by_an_item(self, x):
 
 def divides_by_the_batch(self, x):
     return self.fc(x.flatten(1)) / (x.shape[0] // 2 + 1)
-
-
-def branches_on_the_size(self, x):
-    return self.fc(x.flatten(1)) * (2 if x.shape[0] > 10 else 1)
 
 
 def branches_on_training(self, x):
@@ -201,11 +170,6 @@ def uses_an_infinity(self, x):
     return self.fc(x.flatten(1).masked_fill(x.flatten(1) > 2, -math.inf).exp())
 
 
-def in_autocast_of_a_gpu(self, x):
-    with torch.autocast("cuda", enabled=torch.cuda.is_available()):
-        return self.fc(x.flatten(1))
-
-
 def writes_to_a_buffer(self, x):
     if self.training:
         with torch.no_grad():
@@ -213,21 +177,9 @@ def writes_to_a_buffer(self, x):
     return self.fc((x - self.mean).flatten(1))
 
 
-def cumulative_norm(self, x):
-    return self.fc(self.norm(x).flatten(1))
-
-
-def spectral(self, x):
-    return self.fc(self.norm(x.flatten(1)))
-
-
 ODD = [
-    (clips, {}), (clips_without_grad, {}), (replaces_its_weights, {}), (logs, {}), (uses_the_length, {}),
-    (one_by_one, {}), (divides_by_an_item, {}), (divides_by_the_batch, {}), (branches_on_the_size, {}),
-    (branches_on_training, {}), (checkpoints, {}), (uses_an_infinity, {}), (in_autocast_of_a_gpu, {}),
-    (writes_to_a_buffer, {"mean": torch.zeros(28, 28)}),
-    (cumulative_norm, {"norm": nn.BatchNorm2d(1, momentum=None)}),
-    (spectral, {"norm": parametrizations.spectral_norm(nn.Linear(784, 784))}),
+    (uses_the_length, {}), (divides_by_an_item, {}), (divides_by_the_batch, {}), (branches_on_training, {}),
+    (checkpoints, {}), (uses_an_infinity, {}), (writes_to_a_buffer, {"mean": torch.zeros(28, 28)}),
 ]  # fmt: skip
 
 
@@ -243,18 +195,6 @@ def test_an_odd_model_trains_like_its_code(forward, members):
         assert torch.equal(*logits), n
 
 
-def squeezes(self, x):
-    if x.shape[0] == 1:
-        return self.fc(x.flatten(1)) + 1
-    return self.fc(x.flatten(1))
-
-
-def test_a_single_image_is_answered_as_the_code_does():
-    model = network(squeezes)
-    copied, image = to_graph(model, 8, 1), torch.randn(1, 1, 28, 28)
-    assert torch.equal(model.eval()(image), copied.eval()(image))
-
-
 def test_exporting_leaves_the_model_as_it_was():
     model = network(lambda self, x: self.fc(self.norm(x).flatten(1)), norm=nn.BatchNorm2d(1))
     before = {key: value.clone() for key, value in model.state_dict().items()}
@@ -265,9 +205,9 @@ def test_exporting_leaves_the_model_as_it_was():
 
 def test_memory_that_was_used_before_is_not_shown():
     header, numbers = parts(small())
-    for g in header[1]:
-        g[3].append(["aten.empty.memory_format", [[1000]], [], None])
-        g[4] = len(g[2]) + len(g[3])
+    for g in header[GRAPH]:
+        g[NODES].append(["aten.empty.memory_format", [[1000]], [], None])
+        g[OUTPUT] = len(g[INPUTS]) + len(g[NODES])
     copied = GraphModel(graph.read(joined(header, numbers))).eval()
     for _ in range(5):
         torch.full((1000,), 7.0)  # freed at once, so that the next tensor of this size gets its memory
@@ -294,6 +234,39 @@ def test_a_hook_that_only_looks_is_left_out():
 
 
 # --- What cannot, and what its author reads ---------------------------------------------------------------------------
+
+
+def clips(self, x):
+    with torch.no_grad():
+        self.fc.weight.clamp_(-0.01, 0.01)
+    return self.fc(x.flatten(1))
+
+
+def averages_its_weights(self, x):
+    with torch.no_grad():
+        self.mean.mul_(0.9).add_(self.fc.weight, alpha=0.1)
+    return F.linear(x.flatten(1), self.mean) + self.fc(x.flatten(1))
+
+
+def logs(self, x):
+    self.log = [x.mean().item(), float(x.max())]
+    return self.fc(x.flatten(1))
+
+
+def one_by_one(self, x):
+    return torch.stack([self.fc(each.flatten()) for each in x])
+
+
+def another_for_a_single_image(self, x):
+    return self.fc(x.flatten(1)) + (1 if x.shape[0] == 1 else 0)
+
+
+def drops_by_python(self, x):
+    return self.fc(x.flatten(1)) * (random.random() < 1)
+
+
+def drops_by_numpy(self, x):
+    return self.fc(x.flatten(1)) * (np.random.rand() < 1)
 
 
 class Straight(torch.autograd.Function):
@@ -354,10 +327,17 @@ NO_GRAPH = [
     (branches_on_data, "depends on numbers in a tensor"),
     (branches_on_an_item, "depends on numbers in a tensor"),
     (branches_on_a_float, "depends on numbers in a tensor"),
-    (computes_in_numpy, "depends on numbers in a tensor"),
-    (counts_its_calls, "something in Python changes from call to call"),
-    (hooks_a_gradient, "changes gradients by a hook"),
-    (in_mixed_precision, "mixed precision"),
+    (computes_in_numpy, ".numpy() is not supported"),
+    (counts_its_calls, "something in Python changes between calls"),
+    (hooks_a_gradient, "a hook changes them"),
+    (in_mixed_precision, "autocast"),
+    (clips, "it writes to a parameter, as clipping"),
+    (averages_its_weights, "it copies parameters to a buffer, as a moving average"),
+    (logs, "depends on numbers in a tensor"),
+    (one_by_one, "depends on the number of images"),
+    (another_for_a_single_image, "a single image is another case in it"),
+    (drops_by_python, "random numbers by Python's random or numpy"),
+    (drops_by_numpy, "random numbers by Python's random or numpy"),
     (strides_by_hand, "the operator aten.as_strided.default is none"),
 ]
 
@@ -365,10 +345,10 @@ NO_GRAPH = [
 @pytest.mark.parametrize(("forward", "reason"), NO_GRAPH, ids=[forward.__name__ for forward, _ in NO_GRAPH])
 def test_what_cannot_become_a_graph_says_why_in_one_line_and_where(forward, reason):
     with pytest.raises(NotAGraph) as caught:
-        export(network(forward), (16, 8))
+        export(network(forward, mean=torch.zeros(10, 784)), (16, 8, 1))
     told = str(caught.value)
     assert reason in told and "\n" not in told and len(told) < 400
-    if forward is not counts_its_calls:
+    if "code: " not in told and all(words not in told for words in ("autocast", "number of images", "by Python's")):
         first = Straight if forward is own_backward else forward.__code__
         line = Path(__file__).read_text().split("\n").index("class Straight(torch.autograd.Function):") + 1
         first = line if forward is own_backward else forward.__code__.co_firstlineno
@@ -376,21 +356,17 @@ def test_what_cannot_become_a_graph_says_why_in_one_line_and_where(forward, reas
 
 
 def test_hooks_that_change_gradients_make_no_graph():
-    model = network(lambda self, x: self.fc(x.flatten(1)))
-    model.fc.register_full_backward_hook(lambda module, inputs, outputs: (inputs[0],))
-    with pytest.raises(NotAGraph, match="backward hook"):
-        export(model, (16,))
-    model = network(lambda self, x: self.fc(x.flatten(1)))
-    model.fc.weight.register_hook(lambda gradient: gradient * 2)
-    with pytest.raises(NotAGraph, match=r"fc\.weight has a hook"):
-        export(model, (16,))
+    for hooked in (
+        lambda fc: fc.register_full_backward_hook(lambda module, inputs, outputs: (2 * inputs[0],)),
+        lambda fc: fc.weight.register_hook(lambda gradient: gradient * 2),
+    ):
+        model = nn.Sequential(nn.Flatten(), nn.Linear(784, 20), nn.Linear(20, 10))
+        hooked(model[2])
+        with pytest.raises(NotAGraph, match="hook changes them"):
+            export(model, (16,))
 
 
 # --- What it is charged for -------------------------------------------------------------------------------------------
-
-
-def reads(self, x):
-    return self.fc(x.flatten(1) + self.extra.flatten()[0].real.float())
 
 
 @pytest.mark.parametrize(
@@ -401,19 +377,12 @@ def reads(self, x):
         (torch.zeros(100, dtype=torch.int64), 200),
         (torch.zeros(100, dtype=torch.int8), 100),
         (torch.zeros(100, dtype=torch.bool), 100),
-        (torch.zeros(100, dtype=torch.complex64), 200),
-        (torch.zeros(100, dtype=torch.complex128), 400),
         (torch.zeros(100, dtype=torch.float16), 100),
         (torch.zeros(1).expand(100), 100),
     ],
 )
-def test_buffers_of_every_type_are_charged_64_bits_as_two_complex_as_twice_that(extra, numbers):
-    if not extra.is_complex():
-        assert count(network(lambda self, x: self.fc(x.flatten(1) + self.extra[0]), extra=extra)) == Count(
-            7850, numbers
-        )
-    else:
-        assert count(network(reads, extra=extra)) == Count(7850, numbers)
+def test_buffers_of_every_type_are_charged_64_bits_as_two(extra, numbers):
+    assert count(network(lambda self, x: self.fc(x.flatten(1) + self.extra[0]), extra=extra)) == Count(7850, numbers)
 
 
 def test_tensors_in_plain_attributes_closures_and_literals_are_charged_once():
@@ -465,15 +434,71 @@ def test_statistics_that_could_carry_numbers_are_charged(forward, numbers):
     assert count(model) == Count(7850 + 1568, numbers)
 
 
-def test_numbers_hidden_in_literals_are_charged():
-    header, numbers = parts(small())
-    nodes, value = header[1][1][3], {"value": len(header[1][1][2]) + len(header[1][1][3])}
-    assert graph.read(joined(header, numbers)).count().buffers == 0
-    for _ in range(3_000):
-        nodes.append(["aten.mul.Tensor", [value, random.gauss(0, 1)], [], None])
-    assert graph.read(joined(header, numbers)).count().buffers > 3_000
-    nodes[-3_000:] = [["aten.mul.Tensor", [{"value": value["value"] + i}, 0.5], [], None] for i in range(3_000)]
-    assert graph.read(joined(header, numbers)).count().buffers == 0
+def test_statistics_beyond_what_is_trained_are_charged():
+    def forward(self, x):
+        return self.fc(self.norm(x.repeat(1, 1000, 1, 1)).mean(1).flatten(1))
+
+    norm = nn.BatchNorm2d(10_000, affine=False)
+    assert count(network(forward, norm=nn.BatchNorm2d(1000, affine=False))) == Count(7850, 0)
+    forward.__code__ = forward.__code__.replace(
+        co_consts=tuple(10_000 if each == 1000 else each for each in forward.__code__.co_consts)
+    )
+    assert count(network(forward, norm=norm)) == Count(7850, 20_000 - 7850)
+
+
+def reads_from_nothing(self, x):
+    norm = self.norm
+    return self.fc(x.flatten(1)) + F.batch_norm(x.new_zeros(2, 784), norm.running_mean, norm.running_var).mean()
+
+
+def test_statistics_that_normalise_nothing_of_the_images_are_charged():
+    assert count(network(reads_from_nothing, norm=nn.BatchNorm1d(784, affine=False))) == Count(7850, 1568)
+
+
+def with_literals(numbers: int, same: bool) -> bytes:
+    header, tensors = parts(small())
+    for g in header[GRAPH]:
+        for _ in range(numbers):
+            literal = 0.5 if same else random.gauss(0, 1)
+            g[NODES].append(["aten.mul.Tensor", [{"value": len(g[INPUTS]) + len(g[NODES])}, literal], [], None])
+        g[OUTPUT] = len(g[INPUTS]) + len(g[NODES])
+    return joined(header, tensors)
+
+
+def test_numbers_hidden_in_literals_are_charged_and_many_are_refused():
+    assert graph.read(with_literals(300, same=True)).count().buffers == 0
+    assert graph.read(with_literals(100, same=False)).count().buffers > 500
+    with pytest.raises(Refused, match="bytes, where 2,000 are the most"):
+        graph.read(with_literals(500, same=False))
+
+
+def sines(self, x):
+    weights = torch.arange(7840.0).mul(12.9898).sin().mul(43758.5).remainder(1).view(10, 784)
+    return self.fc(x.flatten(1)) + x.flatten(1) @ weights.T
+
+
+def positions(self, x):
+    return self.fc(x.flatten(1) + torch.linspace(0, 1, 784).sin())
+
+
+def hashed(self, x):
+    places = torch.arange(7840).mul(2654435761).remainder(784).view(10, 784)
+    return x.flatten(1) @ self.fc.weight[0][places].T
+
+
+@pytest.mark.parametrize(("forward", "numbers"), [(sines, 7840 - graph.GRIDS), (positions, 0), (hashed, 0)])
+def test_numbers_from_a_formula_are_counted_beyond_grids_and_shared_weights(forward, numbers):
+    assert graph.formula_numbers(graph.read(export(network(forward), (32, 8))), 32) == numbers
+
+
+def test_a_node_that_names_many_tensors_is_read_in_linear_time():
+    header, tensors = parts(small())
+    node = ["aten.cat.default", [[{"value": 0}] * 20_000], [], None]
+    for g in header[GRAPH]:
+        g[NODES] += [node] * 5
+    start = time.perf_counter()
+    graph.read(joined(header, tensors)).count()
+    assert time.perf_counter() - start < 10
 
 
 # --- Every operator of the list ---------------------------------------------------------------------------------------
@@ -481,172 +506,52 @@ def test_numbers_hidden_in_literals_are_charged():
 # Of x (N, 1, 28, 28), s (N, 28, 28), v (N, 784), i (N, 5) whole numbers 0-9, b (N, 28, 28) bools, and the parameters
 # m (6, 6) and p (28,); N is 6. w(*shape) is a constant, layer(...) a layer with its own parameters.
 EXPRESSIONS = """
-F.conv1d(s, w(8, 28, 3)); F.conv2d(x, w(4, 1, 3, 3)); F.conv3d(x[:, None], w(2, 1, 1, 3, 3))
-F.conv2d(x, w(4, 1, 3, 3), padding="same"); x * x.numel()
+F.conv1d(s, w(8, 28, 3)); F.conv2d(x, w(4, 1, 3, 3), padding="same"); F.conv_transpose2d(x, w(1, 2, 3, 3))
+F.linear(v, w(5, 784)); F.embedding(i, w(10, 4)); F.scaled_dot_product_attention(s, s, s); x * x.numel()
+nn.LSTM(28, 4, batch_first=True)(s)[0]; nn.GRU(28, 4, batch_first=True)(s)[0]
+nn.RNN(28, 4, batch_first=True)(s)[0]; nn.RNN(28, 4, nonlinearity="relu", batch_first=True)(s)[0]
+nn.MultiheadAttention(28, 4)(s, s, s)[0]
 
-F.conv_transpose1d(s, w(28, 2, 3)); F.conv_transpose2d(x, w(1, 2, 3, 3))
-F.conv_transpose3d(x[:, None], w(1, 2, 1, 3, 3))
-
-F.linear(v, w(5, 784)); F.bilinear(v, v, w(2, 784, 784)); F.embedding(i, w(10, 4)); F.embedding_bag(i, w(10, 4))
-
-nn.LSTM(28, 4)(s)[0]; nn.GRU(28, 4)(s)[0]; nn.RNN(28, 4)(s)[0]; nn.RNN(28, 4, nonlinearity="relu")(s)[0]
-
-nn.LSTMCell(784, 4)(v)[0]; nn.GRUCell(784, 4)(v); nn.RNNCell(784, 4)(v); nn.RNNCell(784, 4, nonlinearity="relu")(v)
-
-F.scaled_dot_product_attention(s, s, s); nn.MultiheadAttention(28, 4)(s, s, s)[0]
-
-F.max_pool1d(s, 2); F.max_pool2d(x, 2); F.max_pool3d(x[:, None], (1, 2, 2))
-nn.MaxPool2d(2, return_indices=True)(x)[0]
-
-nn.MaxPool1d(2, return_indices=True)(s)[0]; nn.MaxPool3d(1, return_indices=True)(x)[0]
-
-F.max_unpool2d(*F.max_pool2d(x, 2, return_indices=True), 2)
-F.max_unpool3d(*F.max_pool3d(x, (1, 2, 2), return_indices=True), (1, 2, 2))
-
-F.avg_pool1d(s, 2); F.avg_pool2d(x, 2); F.avg_pool3d(x, (1, 2, 2)); F.lp_pool2d(x, 2, 2)
-F.fractional_max_pool2d(x, 2, output_ratio=(0.5, 0.5))
-
-F.adaptive_avg_pool1d(s, 2); F.adaptive_avg_pool2d(x, 2); F.adaptive_avg_pool3d(x, 1); F.adaptive_max_pool1d(s, 2)
-F.adaptive_max_pool2d(x, 2); F.adaptive_max_pool3d(x, 1)
-
+F.max_pool1d(s, 2); F.max_pool2d(x, 2); F.avg_pool2d(x, 2); F.adaptive_avg_pool1d(s, 2)
+F.adaptive_avg_pool2d(x, 2); F.adaptive_max_pool2d(x, 2)
 nn.BatchNorm2d(1)(x); nn.InstanceNorm2d(1)(x); nn.LayerNorm(28)(s); nn.GroupNorm(4, 28)(s); nn.RMSNorm(28)(s)
-nn.LocalResponseNorm(2)(s[..., None]); torch._weight_norm(m, m[:, :1], 0)
+torch._weight_norm(m, m[:, :1], 0); F.interpolate(x, 5); F.interpolate(x, 5, mode="bilinear")
+F.grid_sample(x, F.affine_grid(w(1, 2, 3).expand(len(x), 2, 3), (x.shape[0], 1, 9, 9)))
+F.pixel_unshuffle(x, 2); F.channel_shuffle(x.reshape(-1, 4, 14, 14), 2); F.unfold(x, 3); F.pad(x, (1, 1))
+torch.cdist(s, s + 1)
 
-F.interpolate(s, 5); F.interpolate(x, 5); F.interpolate(x[:, None], 5); F.interpolate(s, 5, mode="linear")
-F.interpolate(x, 5, mode="bilinear"); F.interpolate(x, 5, mode="bicubic")
+x.relu(); F.relu6(x); F.leaky_relu(x); F.prelu(x, w(1)); F.elu(x); F.selu(x); F.gelu(x); F.silu(x); F.mish(x)
+x.sigmoid(); F.hardsigmoid(x); F.hardtanh(x); F.hardswish(x); F.softplus(x); F.glu(s); x.softmax(-1)
+x.log_softmax(-1); x.logsumexp(-1); x.tanh(); F.dropout(x); F.dropout2d(x); F.alpha_dropout(x)
+torch.bernoulli(x.sigmoid()); torch.rand(5) + p[:5]; torch.randn(5) + p[:5]; torch.rand_like(x); torch.randn_like(x)
+torch.empty_like(x).normal_(); torch.empty_like(x).uniform_()
 
-F.interpolate(x[:, None], 5, mode="trilinear"); F.interpolate(x, 5, mode="nearest-exact")
-F.interpolate(s, 5, mode="nearest-exact"); F.interpolate(x[:, None], 5, mode="nearest-exact")
+x + x; x - x; 1 - x; x * x; x / 3; x // 3; x % 2; x ** 2; x.square(); (x * x).sqrt(); (x * x + 1).rsqrt()
+(x * x + 1).reciprocal(); -x; x.abs(); x.sign(); x.exp(); (x * x + 1).log(); x.sin(); x.cos(); x.erf(); x.floor()
+x.round(); x.clamp(-1, 1); x.clamp_min(0); x.clamp_max(0); torch.minimum(x, p); torch.maximum(x, p)
+torch.addcmul(x, x, x); (x * 1).mul_(2).sub_(1).div_(2).relu_(); torch.mm(m, m); torch.bmm(s, s); v @ v.T; m.mv(m[0])
+torch.outer(p, p); torch.addmm(m, m, m); torch.einsum("nij,njk->nik", s, s)
 
-F.interpolate(x, 5, mode="bilinear", antialias=True); F.interpolate(x, 5, mode="bicubic", antialias=True)
+x == 0; x != 0; x < 0; x <= 0; x > 0; x >= 0; torch.logical_and(x, b[:, None]); torch.logical_not(b); i & 3; i | 3
+~i; torch.where(b, s, 0); x.sum(-1); x.mean(); (x * 0 + 1).prod(); x.var(); x.std(-1); x.amax(-1); x.amin(-1)
+x.max(-1)[0]; x.min(-1)[0]; x.argmax(1); x.argmin(-1); x.cumsum(-1); v.topk(3)[0]; v.sort()[0]
+torch.linalg.vector_norm(v)
 
-F.grid_sample(x, F.affine_grid(w(1, 2, 3).expand(len(x), 2, 3), [len(x), 1, 9, 9])); F.pixel_unshuffle(x, 2)
-F.pixel_shuffle(s[..., None], 2); F.channel_shuffle(x.reshape(-1, 4, 14, 14), 2)
+v.view(-1, 28, 28); x.reshape(-1); x.view_as(s[:, None]); x.flatten(1); v.unflatten(1, (28, 28)); x.squeeze(1)
+x.unsqueeze(0); x.permute(0, 2, 3, 1); s.transpose(1, 2); m.t(); m.T; s.mT; x.movedim(1, 3)
+x.expand(-1, 3, 28, 28); p.expand_as(x); x.repeat(1, 2, 1, 1); v.repeat_interleave(2, 1); torch.cat([x, x])
+torch.stack([x, x]); x.split(14, -1)[0]; torch.split_with_sizes(x, [14, 14], -1)[0]; x.chunk(2, -1)[0]
+s.transpose(0, 1).unbind()[0]; x[:, 0]; x.narrow(-1, 0, 5); x[..., ::2]; x.flip(-1); x.roll(1, -1)
+torch.meshgrid(p, p, indexing="ij")[0]; v.unfold(1, 4, 4); s.diagonal(dim1=1, dim2=2); s.tril(); s.triu()
 
-F.unfold(x, 3); F.fold(F.unfold(x, 3), 28, 3); F.pad(x, (1, 1)); F.pad(s, (1, 1), mode="reflect")
-F.pad(s, (1, 1), mode="replicate"); F.pad(s, (1, 1), mode="circular"); torch.constant_pad_nd(x, (1, 1))
-
-F.pairwise_distance(v, v + 1); F.cosine_similarity(s, s + 1); torch.cdist(s, s + 1); F.pdist(v)
-
-x.relu(); F.relu6(x); F.leaky_relu(x); F.prelu(x, w(1)); F.elu(x); F.selu(x); F.celu(x); F.gelu(x); F.silu(x)
-F.mish(x); x.sigmoid(); F.logsigmoid(x); F.hardsigmoid(x); F.hardtanh(x); F.hardswish(x)
-
-F.hardshrink(x); F.softshrink(x); F.softplus(x); F.threshold(x, 0.1, 0); F.rrelu(x, training=True); F.glu(s)
-x.softmax(-1); x.log_softmax(-1); x.sigmoid().logit(); x.logsumexp(-1); x.tanh(); F.gumbel_softmax(v)
-F.softmin(x, -1); F.tanhshrink(x); F.softsign(x)
-
-F.dropout(x); F.dropout2d(x); F.alpha_dropout(x); F.feature_alpha_dropout(x); torch.native_dropout(x, 0.5, True)[0]
-torch.bernoulli(x.sigmoid()); torch.bernoulli(x, 0.5); torch.rand(5) + p[:5]; torch.randn(5) + p[:5]
-torch.rand_like(x); torch.randn_like(x)
-
-torch.randint(0, 9, (5,)) + p[:5]; v[:, torch.randperm(784)]; torch.normal(x, 0.1); torch.empty_like(x).normal_()
-torch.empty_like(x).uniform_(); torch.empty_like(x).exponential_(); torch.randint_like(x, 9)
-
-F.cross_entropy(v, i[:, 0]); F.nll_loss(v, i[:, 0]); F.nll_loss(s, i.new_zeros(len(x), 28)); F.mse_loss(v, v + 1)
-F.l1_loss(v, v + 1); F.smooth_l1_loss(v, v + 1); F.huber_loss(v, v + 1)
-F.binary_cross_entropy(v.sigmoid(), v.sigmoid()); F.binary_cross_entropy_with_logits(v, v.sigmoid())
-
-F.kl_div(v, v.softmax(1)); F.margin_ranking_loss(v, v, v); F.cosine_embedding_loss(v, v, v[:, 0])
-F.triplet_margin_loss(v, v, v); F.soft_margin_loss(v, v.sign()); F.multi_margin_loss(v, i[:, 0])
-F.hinge_embedding_loss(v, v); F.poisson_nll_loss(v, v)
-
-x + x; x - x; 1 - x; x * x; x / 3; x // 3; x % 2; torch.fmod(x, 2); x ** 2; 2 ** x; torch.float_power(x, 2)
-x.square(); (x * x).sqrt(); (x * x + 1).rsqrt(); (x * x + 1).reciprocal(); -x; x.abs(); x.sign(); x.sgn(); x.exp()
-x.exp2(); x.expm1(); torch.true_divide(x, 2); torch.floor_divide(x, 2)
-
-(x * x + 1).log(); (x * x + 1).log2(); (x * x + 1).log10(); (x * x).log1p(); x.sin(); x.cos(); x.tan()
-x.tanh().asin(); x.tanh().acos(); x.atan(); torch.atan2(x, x + 1); x.sinh(); x.cosh(); x.asinh(); (x * x + 1).acosh()
-x.sigmoid().atanh(); x.sinc(); x.erf(); x.erfc(); (x.tanh() * .9).erfinv()
-
-x.ceil(); x.floor(); x.round(); x.trunc(); x.frac(); x.clamp(-1, 1); x.clamp(min=p); x.clamp_min(0); x.clamp_max(0)
-x.clip(0, 1); torch.minimum(x, p); torch.maximum(x, p); torch.fmin(x, p); torch.fmax(x, p); torch.lerp(x, p, 0.5)
-torch.lerp(x, p, x); torch.addcmul(x, x, x); torch.addcdiv(x, x, x * x + 1); torch.hypot(x, x)
-
-torch.logaddexp(x, x); torch.logaddexp2(x, x); x.nan_to_num(); torch.copysign(x, p); torch.heaviside(x, p.detach())
-(x * x + 1).lgamma(); (x * x + 1).digamma(); torch.xlogy(x, x * x + 1); torch.i0(x); torch.special.expit(x)
-torch.deg2rad(x); torch.rad2deg(x); +x; torch.positive(x); torch.multiply(x, 2); torch.subtract(x, 2)
-torch.divide(x, 2); torch.negative(x); torch.absolute(x); F.normalize(v); (x * 1).add_(1)
-(x * 1).mul_(2).sub_(1).div_(2).relu_()
-
-torch.mm(m, m); torch.bmm(s, s); v @ v.T; m.mv(m[0]); torch.dot(p, p); torch.vdot(p, p); torch.inner(p, p)
-torch.outer(p, p); torch.ger(p, p); torch.addmm(m, m, m); torch.addmv(m[0], m, m[0]); torch.addbmm(s[0], s, s)
-torch.baddbmm(s, s, s); torch.addr(m, m[0], m[0]); torch.einsum("nij,njk->nik", s, s); torch.kron(m, m)
-torch.tensordot(m, m, 1)
-
-torch.cross(m[:, :3], m[:, :3]); torch.linalg.cross(m[:, :3], m[:, :3]); torch.chain_matmul(m, m, m)
-torch.linalg.multi_dot([m, m, m]); m.matmul(m[0])
-
-x == 0; x != 0; x < 0; x <= 0; x > 0; x >= 0; x.isnan(); x.isinf(); x.isfinite(); torch.isclose(x, x)
-torch.logical_and(x, b[:, None]); torch.logical_or(b, b); torch.logical_xor(b, b); ~b; b & b; b | b; b ^ b; i & 3
-i | 3; i ^ 3; ~i; i << 1; i >> 1; torch.logical_not(b); torch.bitwise_and(i, i); torch.bitwise_or(i, i)
-torch.bitwise_xor(i, i); torch.bitwise_left_shift(i, 1); torch.bitwise_right_shift(i, 1)
-
-torch.where(b, s, 0); torch.where(x > 0, x, p); torch.greater(x, 0); torch.less(x, 0); torch.greater_equal(x, 0)
-torch.less_equal(x, 0); torch.not_equal(x, 0)
-
-x.sum(); x.sum(-1); x.mean(); x.mean(-1); (x * 0 + 1).prod(); x.prod(-1); x.var(); x.std(-1); torch.var_mean(x)[0]
-torch.std_mean(x)[0]; x.amax(-1); x.amin(-1); x.aminmax(dim=-1)[0]; x.max(); x.max(-1)[0]; x.min(); x.min(-1)[0]
-x.argmax(1); x.argmin(-1); (x > 0).all(); (x > 0).any(); x.norm(); x.norm(dim=-1); x.median(); x.median(-1)[0]
-x.nanmean(); x.nansum(); torch.count_nonzero(x)
-
-x.cumsum(-1); x.cumprod(-1); x.cummax(-1)[0]; x.cummin(-1)[0]; x.logcumsumexp(-1); v.topk(3)[0]; v.sort()[0]
-v.argsort(); v.kthvalue(2)[0]; i.mode()[0]; v.quantile(0.5); torch.unique(i, dim=0).float().sum(); v.histc(5)
-torch.bincount(i[:, 0], minlength=10); torch.linalg.vector_norm(v); torch.linalg.matrix_norm(s); torch.linalg.norm(v)
-v.diff(); torch.trapezoid(v); torch.renorm(v, 2, 0, 1.0)
-
-v.view(-1, 28, 28); x.reshape(-1); x.view_as(s[:, None]); x.reshape_as(s); x.flatten(1); v.unflatten(1, (28, 28))
-x.squeeze(); x.squeeze(1); x.unsqueeze(0); x.permute(0, 2, 3, 1); s.transpose(1, 2); m.t(); m.T; s.mT; m.H; s.mH
-x.movedim(1, 3); torch.moveaxis(x, 1, 3); x.swapaxes(1, 2); x.swapdims(1, 2); s.adjoint(); x.expand(-1, 3, 28, 28)
-p.expand_as(x); x.repeat(1, 2, 1, 1); v.repeat_interleave(2, 1); x.tile(2)
-
-torch.cat([x, x]); torch.concat([x, x]); torch.concatenate([x, x]); torch.stack([x, x]); torch.hstack([x, x])
-torch.vstack([x, x]); torch.dstack([x, x]); x.split(14, -1)[0]; x.split([14, 14], -1)[0]; x.chunk(2, -1)[0]
-x.tensor_split(2, -1)[0]; v.hsplit(2)[0]; x[0].unbind()[0]; s.transpose(0, 1).vsplit(2)[0]
-torch.split_with_sizes(x, [14, 14], -1)[0]
-
-x[:, 0]; x.narrow(-1, 0, 5); x[..., ::2]; x.flip(-1); v.fliplr(); v.flipud(); x.roll(1, -1); x.rot90(1, (2, 3))
-torch.broadcast_to(p, (28, 28)); torch.broadcast_tensors(p, x)[0]; torch.meshgrid(p, p, indexing="ij")[0]
-v.unfold(1, 4, 4); s.diagonal(dim1=1, dim2=2); torch.diag(p); p.diag_embed(); p.diagflat(); s.tril(); s.triu()
-torch.tril_indices(3, 3) + i[0, 0]; torch.triu_indices(3, 3) + i[0, 0]; x.ravel(); torch.atleast_1d(p)
-torch.atleast_2d(p); torch.atleast_3d(p)
-
-torch.block_diag(m, m); torch.cartesian_prod(p, p); torch.combinations(p); torch.vander(p.detach()); x.contiguous()
-x.clone(); x.detach(); torch.ops.aten.alias(x); x.select_scatter(p.expand(len(x), 28, 28), 1, 0)
-x.slice_scatter(x[..., :2], -1, 0, 2); s.diagonal_scatter(s[0, :len(x) * 0 + 28, 0].expand(len(x), 28), 0, 1, 2)
-x.contiguous(memory_format=torch.channels_last); torch.tensor([0.5]) * x
-
-v[:, i[0]]; v.index_select(1, i[0]); v.gather(1, i); v.scatter(1, i, 0.5); v.scatter(1, i, v[:, :5])
-v.scatter_add(1, i, v[:, :5]); v.scatter_reduce(1, i, v[:, :5], "sum"); v.index_add(1, i[0], v[:, :5])
-v.index_copy(1, torch.arange(5), v[:, :5]); v.index_fill(1, i[0], 0.0); v.index_put((i[:, 0] % 2,), p[0])
-s.masked_fill(b, 0); s.masked_select(b).sum(); s[b].sum(); s.masked_scatter(b, s * 2)
-
-v.take(i); v.take_along_dim(i, 1); torch.nonzero(m.detach() * 0 + 1).float().sum(); F.one_hot(i, 10)
-torch.bucketize(v, p.sort()[0]); torch.searchsorted(p.sort()[0], v); v.clone().put(i, v[:, :5])
-
-torch.zeros(3) + p[:3]; torch.ones(3) + p[:3]; torch.full((3,), 2.0) + p[:3]; torch.empty(3).fill_(1) + p[:3]
-torch.eye(28) @ p; torch.arange(28) * p; torch.linspace(0, 1, 28) * p; torch.logspace(0, 1, 28) * p
+x.contiguous(); x.clone(); x.detach(); torch.ops.aten.alias(x); torch.tensor([0.5]) * x; v[:, i[0]]
+v.index_select(1, i[0]); v.gather(1, i); v.scatter(1, i, 0.5); v.index_put((i[:, 0] % 2,), p[0])
+s.masked_fill(b, 0); F.one_hot(i, 10); torch.zeros(3) + p[:3]; torch.ones(3) + p[:3]; torch.full((3,), 2.0) + p[:3]
+torch.empty(3).fill_(1) + p[:3]; torch.eye(28) @ p; torch.arange(28) * p; torch.linspace(0, 1, 28) * p
 torch.zeros_like(x); torch.ones_like(x); torch.full_like(x, 2); torch.empty_like(x).zero_(); x.new_zeros(3)
-x.new_ones(3); x.new_full((3,), 1.0); x.new_empty(3).fill_(2); torch.fill(x, 1); torch.hann_window(28) * p
-torch.hamming_window(28) * p; torch.scalar_tensor(2.0) * p
-
-(x * 1).copy_(p); x.to(torch.float64); x.double(); x.half().float(); x.bfloat16(); x.to(i); x.type_as(i)
-x.type(torch.float16); x.to("cpu"); torch.ops.aten._to_copy(x); x / x.detach().max().item(); x.view(len(x[0]), -1, 28)
-torch.zeros(x.shape[0] * 2 + 1); x.view(torch.int32)
-
-torch.linalg.inv(m); torch.linalg.solve(m, m); torch.linalg.det(m); torch.linalg.qr(m)[1].abs()
-torch.linalg.svdvals(m); torch.linalg.svd(m)[1]; torch.linalg.eigh(m @ m.T)[0]; torch.linalg.cholesky(m @ m.T)
-torch.linalg.matrix_exp(m); torch.linalg.matrix_power(m, 2); torch.matrix_exp(m)
-
-torch.fft.fft(s).abs(); torch.fft.ifft(s).abs(); torch.fft.rfft(s).real; torch.fft.irfft(torch.fft.rfft(s))
-torch.fft.fft2(s).imag; torch.fft.ifft2(s).abs(); torch.fft.rfft2(s).abs(); torch.fft.irfft2(torch.fft.rfft2(s))
-torch.fft.fftn(s).abs(); torch.fft.ifftn(s).abs(); torch.fft.fftshift(s); torch.fft.ifftshift(s)
-torch.fft.rfftfreq(54) * p; torch.fft.fftfreq(28) * p
-
-torch.complex(x, x).abs(); torch.polar(x, x).angle(); torch.view_as_real(torch.complex(x, x))
-torch.view_as_complex(x.reshape(-1, 2)).abs(); torch.complex(x, x).conj().abs()
-torch.complex(x, x).conj().resolve_conj().abs(); (x * 1j).imag.resolve_neg()
-torch.stft(v, 16, return_complex=True, window=torch.ones(16)).abs()
-torch.istft(torch.stft(v, 16, return_complex=True, window=torch.ones(16)), 16, window=torch.ones(16))
+x.new_ones(3); x.new_full((3,), 1.0); x.new_empty(3).fill_(2); torch.scalar_tensor(2.0) * p; (x * 1).copy_(p)
+x.to(torch.float64); x.half().float(); x.type_as(i); torch.ops.aten._to_copy(x); x / x.detach().max().item()
+torch.zeros(x.shape[0] * 2 + 1)
 """
 
 
@@ -673,16 +578,12 @@ class Calculator(nn.Module):
         columns = []
         for code in self.codes:
             value = eval(code, values)
-            value = torch.view_as_real(value) if value.is_complex() else value
-            columns.append(value.double().nan_to_num(0, 0, 0).mean())
+            columns.append(value.double().mean())
         columns += [torch.zeros((), dtype=torch.float64)] * (6 - len(columns))  # as many as there are images
         return torch.stack(columns).float().expand(x.shape[0], -1)
 
 
-REACHED: set[str] = set()
-
-
-@pytest.mark.parametrize("group", EXPRESSIONS.strip().split("\n\n"), ids=lambda group: group.split("(")[0])
+@pytest.mark.parametrize("group", EXPRESSIONS.strip().split("\n\n"), ids=range(7))
 def test_operators_in_a_graph_compute_what_they_do_in_code(group):
     model = Calculator(re.split(r"; |\n", group))
     copied = to_graph(model, 6)
@@ -692,20 +593,11 @@ def test_operators_in_a_graph_compute_what_they_do_in_code(group):
         for each in (model, copied):
             torch.manual_seed(2)
             outputs.append(each.train(mode)(images.clone())[0])
-        wrong = [code.co_filename for code, a, b in zip(model.codes, *outputs) if a != b]  # noqa: B905  # and padding
+        wrong = [code.co_filename for code, a, b in zip(model.codes, *outputs) if a != b and not a.isnan()]  # noqa: B905  # and padding
         assert not wrong
-    REACHED.update(node.operator.name for g in copied.program.graphs for node in g.nodes)
 
 
-def test_every_operator_of_the_list_was_reached_by_them(request):
-    if len(request.session.items) < 30:
-        pytest.skip("only with the tests above")
-    bases = {name.split(".")[1] for name in REACHED if name.startswith("aten.")}
-    bases |= {base[:-1] for base in bases if base.endswith("_")}
-    assert operators.ALLOWED - bases == set()
-
-
-@pytest.mark.parametrize(("name", "numbers"), sorted((n, k) for n, (_, k) in operators.NUMBERS.items()))
+@pytest.mark.parametrize(("name", "numbers"), sorted((f"math.{f.__name__}", n) for f, n in operators.NUMBERS.items()))
 def test_arithmetic_on_sizes_is_bounded(name, numbers):
     operator = operators.find(name)
     assert operator.call(*[7, 2][:numbers]) is not None
@@ -755,10 +647,11 @@ def test_bytes_that_are_no_graph_are_refused():
                 wire.MAGIC + b"\xff" * 8 + raw[16:]):  # fmt: skip
         with pytest.raises(Refused):
             graph.read(bad)
-    assert graph.read(joined(header, numbers)) == graph.read(raw)
+    assert graph.read(joined(header, numbers)).graphs == graph.read(raw).graphs
 
 
-TENSOR, GRAPH, NODE = 0, 1, 3  # places in a header: tensors, graphs; in a graph, its nodes
+TENSOR, GRAPH = 0, 1  # places in a header
+INPUTS, NODES, OUTPUT = 1, 2, 3  # and in a graph
 
 
 def change(header: Any, path: tuple[Any, ...], value: Any) -> Any:
@@ -777,39 +670,30 @@ def change(header: Any, path: tuple[Any, ...], value: Any) -> Any:
         ((TENSOR, 0, 1), "a b"),
         ((TENSOR, 0, 1), ""),
         ((TENSOR, 0, 1), "\ud800"),
-        ((TENSOR, 0, 1), "3.weight"),
-        ((TENSOR, 0, 2), "qint8"),
-        ((TENSOR, 0, 3), [-1, -784]),
-        ((TENSOR, 0, 3), [2**40, 784]),
-        ((TENSOR, 0, 3), [1.0, 784]),
-        ((TENSOR, 0, 3), [True, 784]),
-        ((TENSOR, 0, 4), [0, 0]),
-        ((TENSOR, 0, 4), [1, 2]),
-        ((TENSOR, 0, 3), [1] * 9),
-        ((TENSOR, 0, 5), 1),
-        ((TENSOR, 4, 5), True),
+        ((TENSOR, 0, 1), "2.bias"),
+        ((TENSOR, 0, 2), 1),
+        ((TENSOR, 4, 2), True),
+        ((TENSOR, 0, 3), True),
         ((GRAPH, 0, 0), "eval"),
         ((GRAPH, 0, 0), "?"),
-        ((GRAPH, 0, 1), -1),
-        ((GRAPH, 0, 1), True),
-        ((GRAPH, 0, 2), [0, 0]),
-        ((GRAPH, 0, 2), [99]),
-        ((GRAPH, 0, 4), -1),
-        ((GRAPH, 0, 4), 10**6),
-        ((GRAPH, 0, NODE, 0, 0), "aten.as_strided.default"),
-        ((GRAPH, 0, NODE, 0, 0), "x" * 1000),
-        ((GRAPH, 0, NODE, 0, 1), []),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 10**6}]),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": -1}]),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}] * 9),
-        ((GRAPH, 0, NODE, 0, 1), ["images"]),
-        ((GRAPH, 0, NODE, 0, 2), [["dtype", 1]]),
-        ((GRAPH, 0, NODE, 0, 2), [["self", {"value": 0}]]),
-        ((GRAPH, 0, NODE, 0, 3), 1),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, 2**63]),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, {"device": "cuda"}]),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, [[[1]]]]),
-        ((GRAPH, 0, NODE, 0, 1), [{"value": 0}, {"dtype": "float32", "device": "cpu"}]),
+        ((GRAPH, 0, INPUTS), [0, 0]),
+        ((GRAPH, 0, INPUTS), [99]),
+        ((GRAPH, 0, OUTPUT), -1),
+        ((GRAPH, 0, OUTPUT), 10**6),
+        ((GRAPH, 0, NODES, 0, 0), "aten.as_strided.default"),
+        ((GRAPH, 0, NODES, 0, 0), "x" * 1000),
+        ((GRAPH, 0, NODES, 0, 1), []),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": 10**6}]),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": -1}]),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": 0}] * 9),
+        ((GRAPH, 0, NODES, 0, 1), ["images"]),
+        ((GRAPH, 0, NODES, 0, 2), [["dtype", 1]]),
+        ((GRAPH, 0, NODES, 0, 2), [["self", {"value": 0}]]),
+        ((GRAPH, 0, NODES, 0, 3), 1),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, 2**63]),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, {"device": "cuda"}]),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, [[[1]]]]),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, {"dtype": "float32", "device": "cpu"}]),
     ],
 )
 def test_a_header_that_lies_is_refused(path, value):
@@ -820,9 +704,9 @@ def test_a_header_that_lies_is_refused(path, value):
 
 def test_node_may_take_only_earlier_values():
     header, numbers = parts(small())
-    own = 1 + len(header[GRAPH][0][2])
+    own = 1 + len(header[GRAPH][0][INPUTS])
     with pytest.raises(Refused):
-        graph.read(joined(change(header, (GRAPH, 0, NODE, 0, 1, 0), {"value": own}), numbers))
+        graph.read(joined(change(header, (GRAPH, 0, NODES, 0, 1, 0), {"value": own}), numbers))
 
 
 ODD_VALUES = [
@@ -844,7 +728,6 @@ ODD_VALUES = [
     {"value": -2},
     {"float": "nan"},
     {"dtype": "bool"},
-    {"complex": [0.0, 1.0]},
     [0] * 300,
     "x" * 300,
 ]
@@ -881,11 +764,14 @@ def mutated(raw: bytes, header: Any, numbers: bytes, chance: random.Random) -> b
     return joined(header, numbers)
 
 
-def test_ten_thousand_mutated_graphs_neither_crash_nor_hang_the_reader():
+MUTATED = 1_000
+
+
+def test_mutated_graphs_neither_crash_nor_hang_the_reader():
     raw = small()
     (header, numbers), chance = parts(raw), random.Random(14)
     accepted, slowest = 0, 0.0
-    for _ in range(10_000):
+    for _ in range(MUTATED):
         changed = mutated(raw, header, numbers, chance)
         start = time.perf_counter()
         try:
@@ -895,27 +781,16 @@ def test_ten_thousand_mutated_graphs_neither_crash_nor_hang_the_reader():
         except Refused as error:
             assert 0 < len(str(error)) < 400 and "\n" not in str(error)
         slowest = max(slowest, time.perf_counter() - start)
-    assert 0 < accepted < 5_000  # a changed literal is another model, and a valid one
+    assert 0 < accepted < MUTATED / 2  # a changed literal is another model, and a valid one
     assert slowest < 2
 
 
-def test_a_large_hostile_header_is_read_in_seconds():
+def test_a_large_hostile_header_is_refused_in_seconds():
     header, numbers = parts(small())
     node = ["aten.add_.Tensor", [{"value": 1}, 1], [], None]
-    tensors = [["buffer", f"b{i}", "int64", [], [], False] for i in range(9_000)]
-    graphs = [
-        [
-            mode,
-            None,
-            list(range(9_000)),
-            [["aten.add_.Tensor", [{"value": i}, 1], [], None] for i in range(1, 9_000)],
-            0,
-        ]
-        for mode in ("train", "eval")
-    ]
     start = time.perf_counter()
-    assert graph.read(joined([tensors, graphs], b"\0" * 72_000)).count().parameters == 0
-    for bad in ([header[0], [["train", None, [], [node] * 60_000, 0]]], [[[]] * 1_000_000, []]):
+    for bad in ([header[0], [["train", [], [node] * 60_000, 0]]], [[[]] * 1_000_000, []],
+                [header[0], [[mode, [0], [node] * 45_000, 0] for mode in wire.MODES]]):  # fmt: skip
         with pytest.raises(Refused):
             graph.read(joined(bad, numbers))
     assert time.perf_counter() - start < 20
@@ -923,9 +798,9 @@ def test_a_large_hostile_header_is_read_in_seconds():
 
 def test_a_program_that_lies_about_shapes_fails_when_it_runs_and_not_before():
     header, numbers = parts(small())
-    places = [i for i, node in enumerate(header[GRAPH][1][NODE]) if node[0].startswith("aten.linear")]
-    node = header[GRAPH][1][NODE][places[0]]
-    swapped = change(header, (GRAPH, 1, NODE, places[0], 1), [node[1][1], node[1][0]])
+    places = [i for i, node in enumerate(header[GRAPH][1][NODES]) if node[0].startswith("aten.linear")]
+    node = header[GRAPH][1][NODES][places[0]]
+    swapped = change(header, (GRAPH, 1, NODES, places[0], 1), [node[1][1], node[1][0]])
     model = GraphModel(graph.read(joined(swapped, numbers)))
     with pytest.raises(RuntimeError):
         model.eval()(torch.randn(8, 1, 28, 28))
@@ -933,7 +808,10 @@ def test_a_program_that_lies_about_shapes_fails_when_it_runs_and_not_before():
 
 # --- Honest submissions -----------------------------------------------------------------------------------------------
 
-NOT_GRAPHS = {"activation_norm", "cosines", "custom_autograd", "spiking", "a_script"}
+NOT_GRAPHS = {
+    "activation_norm", "clips_weights", "cosines", "custom_autograd", "fourier", "moving_average", "spiking",
+    "towers", "a_script",
+}  # fmt: skip
 PLAIN = sorted(path.stem for path in HONEST.glob("*.py") if path.stem.isidentifier() and path.stem not in NOT_GRAPHS)
 
 
