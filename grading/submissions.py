@@ -115,7 +115,7 @@ def read_submission(path: Path, student: str = "", excluded: Collection[Path] = 
             length, most = place.lstat().st_size, most_bytes(name)
             if place.is_symlink():
                 found.omitted[name] = LINK
-            elif length <= most and place.is_file():
+            elif most and length <= most and place.is_file():
                 found.files.setdefault(name, place)
                 size += length
             elif name.endswith(CODE):

@@ -25,10 +25,8 @@ from grading.sandbox.reasons import RECIPE, Invalid
 Builder = Callable[[], nn.Module]
 LISTED = 8  # candidates that a reason names
 ONE_MODEL = "Put the model into a file model.py, as its one complete nn.Module, or add a function build_model() there."
-TAKES = "Write the model as a class of torch.nn.Module."
-TO_THE_TOP = (
-    "Move its class to the top level of the file, or add build_model(): no arguments, and it returns the model."
-)
+TO_THE_TOP = "Move its class to the top of the file, or add build_model(): no arguments, and it returns the model."
+MAKES_A_MODEL = re.compile(r"def forward\(|\bnn\.[A-Z]")
 OTHERS = re.compile(r"^\s*(?:import|from)\s+(tensorflow|keras|sklearn|jax|flax|paddle|mxnet|xgboost)\b", re.MULTILINE)
 
 
@@ -101,14 +99,11 @@ def remaining(builders: Mapping[Any, Builder]) -> dict[Any, Builder]:
         with contextlib.suppress(Exception):  # a building block of the real model: it wants arguments or another input
             model = trial(make)
             built.setdefault((type(model).__name__, answers(model, key)), (key, model))
-    used = {kind for _, model in built.values() for kind in used_classes(model)}
+    used = set()
+    for _, model in built.values():
+        used |= {kind for part in model.modules() for kind in type(part).__mro__} - {type(model)}
+    used = {kind for kind in used if not kind.__module__.startswith("torch.")}
     return {key: builders[key] for key, model in built.values() if type(model) not in used}
-
-
-def used_classes(model: nn.Module) -> set[type]:
-    """The classes that a model consists of beside its own and PyTorch's, bases included."""
-    kinds = {kind for part in model.modules() for kind in type(part).__mro__} - {type(model)}
-    return {kind for kind in kinds if not kind.__module__.startswith("torch.")}
 
 
 def answers(model: nn.Module, otherwise: Any) -> Any:
@@ -134,21 +129,15 @@ def no_model(module: types.ModuleType, found: Definitions) -> Invalid:
         if isinstance(each.error, SyntaxError) or (each.error and isinstance(each.node, ast.ClassDef)):
             return reasons.describe(each.error, "loading it", folder, {}, found)
     if other := OTHERS.search(text):
-        return Invalid(f"{main} is written with {other[1]}, and has no PyTorch model", TAKES)
-    functions = [
-        node for (file, _), node in found.defined.items() if file == path and not isinstance(node, ast.ClassDef)
-    ]
+        return Invalid(
+            f"{main} is written with {other[1]}, and has no PyTorch model", "Write it as a class of nn.Module."
+        )
+    functions = [node for (file, _), node in found.defined.items() if file == path and hasattr(node, "args")]
     for node in [*(each.node for each in skipped if not each.error), *functions]:
-        if makes_a_model(node):
+        if MAKES_A_MODEL.search(ast.unparse(node)):
             where = reasons.line_of(path, node.lineno, folder)
             return Invalid(f"{where} -- a model is made in here, which is not run: only definitions are", TO_THE_TOP)
     return Invalid(f"{main} has no model: it defines no class of nn.Module, and no build_model()", ONE_MODEL)
-
-
-def makes_a_model(node: ast.AST) -> bool:
-    """Whether code has a class with a forward, or makes one of torch.nn's layers."""
-    text = ast.unparse(node)
-    return "def forward(" in text or bool(re.search(r"\bnn\.[A-Z]", text))
 
 
 # --- Building ---------------------------------------------------------------------------------------------------------

@@ -13,7 +13,6 @@ import zipfile
 import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
 from typing import Any
 
 from torch import nn
@@ -84,15 +83,10 @@ def unpack(content: bytes) -> dict[str, bytes]:
     found = {}
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         for entry in archive.infolist():
-            path = PurePosixPath(file_name(entry.filename.replace("\\", "/")))
-            hidden = any(part in SKIPPED_FOLDERS or part.startswith(".") for part in path.parts)
-            if (
-                not hidden
-                and not path.is_absolute()
-                and entry.file_size <= most_bytes(path.name)
-                and not entry.is_dir()
-            ):
-                found[str(path)] = archive.read(entry)
+            name = file_name(posixpath.normpath(entry.filename))
+            hidden = any(part in ("", *SKIPPED_FOLDERS) or part.startswith(".") for part in name.split("/"))
+            if not hidden and most_bytes(name) and entry.file_size <= most_bytes(name):
+                found.setdefault(name, archive.read(entry))
     return found
 
 
@@ -152,13 +146,13 @@ def needed(mains: Iterable[str], code: Mapping[str, str], settings: Mapping[str,
     A module is looked for in every folder, since a file may change ``sys.path``. All files of code count where names
     of modules are computed, and all settings where folders are listed.
     """
-    modules, imports = defaultdict(set), {}
+    modules, imports = defaultdict(set), defaultdict(set)
     for name, text in code.items():
         steps = re.sub(r"(/__init__)?\.py$", "", name).split("/")
         for i in range(len(steps)):
             modules[".".join(steps[i:])].add(name)
-        imports[name] = {f"{source}.{each}".strip(".") for source, rest in IMPORT.findall(text)
-                         for each in ["", *re.findall(r"[\w.]+", rest)]}  # fmt: skip
+        for source, rest in IMPORT.findall(text):
+            imports[name] |= {f"{source}.{each}".strip(".") for each in ("", *re.findall(r"[\w.]+", rest))}
     found = {}
     for main in mains:
         seen, waiting = {main}, [main]
