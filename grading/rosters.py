@@ -86,10 +86,9 @@ class Roster:
                 line[self.at["feedback comments"]] = "<br>".join(text.splitlines())
         kind = "moodle" if "identifier" in self.at else "roster"
         kept = [place for place, name in enumerate(self.header) if name.casefold() != OURS]
-        if {
-            "sis login id",
-            "section",
-        } <= self.at.keys():  # who, and the assignment: other grades may have changed since
+        if (
+            "sis login id" in self.at and "section" in self.at
+        ):  # without other assignments, which may have changed since
             kind, kept = "canvas", [*range(self.at["section"] + 1), self.column]
         table = [[line[place] for place in kept] for line in (self.header, *self.lines)]
         write_file(out / f"{kind}.csv", to_csv(table, kept=IDENTIFIER))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 from test_points import a_grade
 
+from grading import command
 from grading.feedback import next_steps, to_markdown, to_text
 from grading.grades import Grade
 from grading.points import Scored, default_rubric, score
@@ -67,10 +70,12 @@ class TestWhatToDoNext:
         assert only.startswith("Nothing")
 
     def test_ends_with_the_students_own_check_under_the_same_rules(self):
-        settings = {"dataset": "kmnist", "model_name": "Net; rm", "verified_only": True, "seeds": [5, 6]}
-        assert next_steps(a_grade(0.9, settings=settings), Limits(9_000, 0.97))[-1].endswith(
-            "python -m grading.check model.py --max-parameters 9000 --min-accuracy 0.97 --dataset kmnist "
-            "--model-name 'Net; rm' --seeds 2 --seed 5 --verified-only"
+        arguments = command.Parser().parse_args(
+            ["--max-parameters", "9000", "--model-name", "Net; rm", "--verified-only"]
+        )
+        settings = dataclasses.asdict(command.settings_of(arguments))
+        assert next_steps(a_grade(0.9, settings=settings), Limits(9_000))[-1].endswith(
+            "python -m grading.check model.py --max-parameters=9000 --verified-only '--model-name=Net; rm'"
         )
 
 

@@ -6,12 +6,14 @@ mod/assign/feedback/offline/importgradeslib.php, Classroom 50's runner.py (valid
 
 from __future__ import annotations
 
+import ast
 import csv
 import html
 import io
 import json
 import os
 import re
+import shlex
 import shutil
 import stat
 import subprocess
@@ -25,7 +27,7 @@ import pytest
 
 from conftest import LINEAR
 from grading import __main__ as grading_command
-from grading import platforms, points, rosters
+from grading import command, platforms, points, rosters
 from grading.grades import Grade
 from grading.sandbox import isolation
 from mnist_efficient_model import ChallengeError, Limits
@@ -89,8 +91,8 @@ def fill_in(tmp_path: Path) -> Callable[..., tuple[list[list[str]], list[str]]]:
         csv.writer(text, delimiter=delimiter).writerows(lines)
         (tmp_path / "roster.csv").write_text(text.getvalue(), encoding=encoding)
         comments = {each.grade.student: f"{each.grade.status}:\n{each.grade.reason}" for each in gradebook}
-        notes = rosters.Roster(tmp_path / "roster.csv", NAME).fill_in(tmp_path, gradebook, comments)
-        (written,) = [path for path in tmp_path.glob("*.csv") if path.name != "roster.csv"]
+        notes = rosters.Roster(tmp_path / "roster.csv", NAME).fill_in(tmp_path / "grades", gradebook, comments)
+        (written,) = (tmp_path / "grades").iterdir()
         return list(csv.reader(io.StringIO(written.read_text(encoding="utf-8"), newline=""))), notes
 
     return fill
@@ -106,13 +108,13 @@ def canvas_people(*people: list[str]) -> list[list[str]]:
 def canvas_reads(lines: list[list[str]]) -> tuple[str, float, dict[str, str]]:
     """What gradebook_importer.rb takes from a file: the assignment's title, its points, and grades by Canvas' ID."""
     header = lines[0]
-    assert header[:2] == ["Student", "ID"] and header[4] == "Section", "row_has_student_headers?"
+    assert header[:2] == ["Student", "ID"] and header[4:6] == ["Integration ID", "Section"], "row_has_student_headers?"
     assert re.search(r"SIS\s+User\s+ID", header[2]) and re.search(r"SIS\s+Login\s+ID", header[3])
-    assert len(header) == 6 and all(len(line) == 6 for line in lines)
+    assert all(len(line) == 7 for line in lines), "nothing of other assignments, whose grades may have changed"
     (possible,) = [line for line in lines if "Points Possible" in line[0]]
-    grades = {line[1]: line[5] for line in lines[1:] if line[1]}
+    grades = {line[1]: line[6] for line in lines[1:] if line[1]}
     assert all(re.fullmatch(r"(\d+(\.\d{1,2})?)?", grade) for grade in grades.values()), "a number, or blank"
-    return header[5], float(possible[5]), grades
+    return header[6], float(possible[6]), grades
 
 
 class TestCanvas:
@@ -123,8 +125,8 @@ class TestCanvas:
         downloads = scored("müllerlüdenscheidtåse_4711_99_model"), half("bobbo_LATE_4712_98_model-1"), half("CY")
         lines, notes = fill_in(people, *downloads, encoding="utf-8-sig")
         assert canvas_reads(lines) == (f"{NAME} (9)", 20, {"4711": "20", "4712": "10", "4713": "10", "4714": ""})
-        assert [AWKWARD, "4711", "S1", "ase", "Lab 1", "20"] in lines
-        assert notes == ["roster: 3 of 4 students have a grade; 1 handed nothing in, 0 to be graded again"]
+        assert [AWKWARD, "4711", "S1", "ase", "", "Lab 1", "20"] in lines
+        assert notes == ["roster: 3 of 4 students have a grade"]
 
     def test_gets_no_grade_for_whom_there_is_none_or_more_than_one(self, fill_in):
         people = canvas_people(self.ASE, self.BOB, ["Eve, E", "4713", "", "eve"])
@@ -132,9 +134,9 @@ class TestCanvas:
         lines, notes = fill_in(people, *submissions)
         assert canvas_reads(lines)[2] == {"4711": "", "4712": "", "4713": ""}
         assert notes == [
-            "roster: 0 of 3 students have a grade; 1 handed nothing in, 1 to be graded again",
-            "2 submissions of one student, who gets no grade: x_4712_1_model, x_4712_2_train",
+            "roster: 0 of 3 students have a grade",
             "not in the roster: zoe",
+            "several submissions of one student, who gets no grade: x_4712_1_model, x_4712_2_train",
         ]
 
     def test_is_matched_by_the_teachers_own_column_alone_where_there_is_one(self, fill_in):
@@ -146,7 +148,7 @@ class TestCanvas:
 
     def test_gets_no_formula(self, fill_in):
         lines, _ = fill_in(canvas_people(['=HYPERLINK("http://x","y")', "1", "", "-2+3"]), scored("-2+3"))
-        assert lines[-1][0].startswith("'=") and lines[-1][3] == "-2+3" and lines[-1][5] == "20"
+        assert lines[-1][0].startswith("'=") and lines[-1][3] == "-2+3" and lines[-1][6] == "20"
 
 
 class TestMoodle:
@@ -169,13 +171,24 @@ class TestMoodle:
 
 
 class TestARoster:
+    @pytest.mark.parametrize("key", ["Login", "Email", "Student", "name"])
+    @pytest.mark.parametrize("column", [NAME, "Score", "Grade"])
+    def test_of_any_other_kind_has_the_points_beside_a_login_an_email_or_a_name(self, key, column, fill_in):
+        lines, _ = fill_in([["Room", key, column], ["12", "Eve@x.org", "7"], ["9", "bob", "3"]], half("eve@x.org"))
+        assert lines == [["Room", key, column], ["12", "Eve@x.org", "50"], ["9", "bob", "3"]], "and the rest as it was"
+
+    def test_gives_nothing_to_whom_a_name_belongs_to_beside_another(self, fill_in):
+        lines, notes = fill_in([["ID", "Login", "Score"], ["eve", "a", ""], ["b", "eve", ""]], half("eve"), half("a"))
+        assert [line[2] for line in lines[1:]] == ["50", ""] and notes[1:] == ["not in the roster: eve"]
+
     @pytest.mark.parametrize(
         "text, words",
         [
-            (b"points\n3\n", "neither the gradebook that Canvas exports nor"),
-            (b"", "neither"),
-            (",".join([*CANVAS[:6], "Essay (8)"]).encode(), "one column of .*, and is none"),
-            (",".join([*CANVAS, f"{NAME} (10)"]).encode(), r"and is MNIST challenge \(9\), MNIST challenge \(10\)"),
+            (b"Login,points\neve,3\n", "one of 'MNIST challenge', 'Grade' or 'Score' .*: it is none"),
+            (b"Room,Score\n3,4\n", "must have a column of logins"),
+            (b"", "must have"),
+            (",".join([*CANVAS[:6], "Essay (8)"]).encode(), "it is none"),
+            (",".join([*CANVAS, f"{NAME} (10)"]).encode(), r"it is MNIST challenge \(9\), MNIST challenge \(10\)"),
             ("Identifier,Grade\nÅse,1\n".encode("latin-1"), "CSV UTF-8"),
         ],
     )
@@ -197,7 +210,7 @@ class TestARoster:
         assert grade_here(*options, "--assignment", "MNIST") == 2, "which is told before anything is graded"
         assert "loading" in capsys.readouterr().err and not (out / "students").exists()
         assert grade_here(*options) == 0
-        assert "1 of 2 students have a grade; 1 handed nothing in" in (error := capsys.readouterr().err)
+        assert "1 of 2 students have a grade" in (error := capsys.readouterr().err)
         assert error.count("not in the roster: zoe") == 1 and "2 graded" not in error
         lines = list(csv.reader(io.StringIO((out / "canvas.csv").read_text(encoding="utf-8"))))
         assert canvas_reads(lines)[2] == {"4711": "20", "4712": ""}
@@ -221,6 +234,7 @@ def gradescope(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rubric.write_text('[[criterion]]\nname = "Runs"\nmeasure = "runs"\npoints = 7\n')
     zipped = folder.parent / "autograder.zip"
     settings = ("--dataset", "fashion", "--seeds", 1, "--rubric", rubric, "--max-parameters", 9000)
+    settings += ("--model-name", "Net")  # which the sample has not
     assert grading_command.main(["--gradescope", str(zipped), *map(str, settings)]) == 0
     for name in ("source", "submission", "results"):
         (folder / name).mkdir(parents=True)
@@ -245,60 +259,65 @@ def gradescope(digits: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run_script(folder: Path, name: str, digits: Path) -> subprocess.CompletedProcess:
     path = f"{folder / 'stand-ins'}:{os.environ['PATH']}"
-    environment = {
-        "PATH": path,
-        "HOME": os.environ["HOME"],
-        "PYTHON": str(folder / "stand-ins" / "python"),
-        "MNIST_DATA_DIR": str(digits),
-    }
+    environment = {"PATH": path, "HOME": os.environ["HOME"], "PYTHON": str(folder / "stand-ins" / "python")}
+    environment["MNIST_DATA_DIR"] = str(digits)
     return subprocess.run([folder / "source" / name], env=environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def built(gradescope: Path, digits: Path) -> subprocess.CompletedProcess:
+    return run_script(gradescope, "setup.sh", digits)
 
 
 @needs_fork
 class TestGradescope:
-    def test_builds_its_image_by_setup_sh_in_which_a_sample_is_graded(self, gradescope, digits):
-        done = run_script(gradescope, "setup.sh", digits)
-        assert done.returncode == 0, done.stderr
-        assert "sample_model: passed, verified, 7 of 7 points" in done.stdout
+    def test_builds_its_image_by_setup_sh_in_which_a_sample_is_graded(self, gradescope, built):
+        assert built.returncode == 0, built.stderr
+        assert "sample_model: passed, verified, 7 of 7 points" in built.stdout
         called = (gradescope / "called").read_text().splitlines()
         assert [line.split()[0] for line in called] == ["apt-get", "apt-get", "pip3", "uv", "uv"]
         assert "-r requirements.txt" in called[-1]
         needed = (gradescope / "source" / "requirements.txt").read_text()
         assert "torch>" in needed and not re.search("pytest|nbclient|ruff", needed)
 
-    @pytest.mark.parametrize("code, score", [(LINEAR, 7), ("class Net(nn.Module)\n", 0)])
-    def test_gets_the_results_of_run_autograder_for_a_submission(self, code, score, gradescope, digits):
-        if not (gradescope / "python").exists():
-            run_script(gradescope, "setup.sh", digits)
+    @pytest.mark.parametrize(
+        "code, data, score", [(LINEAR, "", 7), ("class Net(nn.Module)\n", "", 0), (LINEAR, "nothing/there", None)]
+    )
+    def test_gets_results_of_run_autograder_unless_the_machine_failed(
+        self, code, data, score, gradescope, built, digits
+    ):
         (gradescope / "submission" / "net.py").write_text(code)
-        (gradescope / "results" / "results.json").unlink(missing_ok=True)
-        done = run_script(gradescope, "run_autograder", digits)
+        results = gradescope / "results" / "results.json"
+        results.unlink(missing_ok=True)
+        done = run_script(gradescope, "run_autograder", digits / data)
+        if score is None:
+            assert done.returncode != 0 and "FashionMNIST" in done.stderr and not results.exists()
+            return
         assert done.returncode == 0, done.stderr
-        results = json.loads((gradescope / "results" / "results.json").read_text())
-        assert results["score"] == score and results["tests"][0]["max_score"] == 7
-        assert f"{score} of 7 points" in results["output"] and results["execution_time"] > 0
+        found = json.loads(results.read_text())
+        assert found["score"] == score and found["tests"][0]["max_score"] == 7
+        assert f"{score} of 7 points" in found["output"] and found["execution_time"] > 0
 
-    def test_gets_no_results_where_the_machine_failed(self, gradescope, digits):
-        if not (gradescope / "python").exists():
-            run_script(gradescope, "setup.sh", digits)
-        (gradescope / "submission" / "net.py").write_text(LINEAR)
-        (gradescope / "results" / "results.json").unlink(missing_ok=True)
-        done = run_script(gradescope, "run_autograder", digits / "nothing" / "there")
-        assert done.returncode != 0 and "FashionMNIST" in done.stderr
-        assert not (gradescope / "results" / "results.json").exists()
 
-    def test_takes_every_setting_of_the_teachers_command(self, gradescope):
-        options = (gradescope / "source" / "options.txt").read_text().splitlines()
-        assert {"--dataset=fashion", "--seeds=1", "--max-parameters=9000", "--rubric=rubric.toml"} <= set(options)
+@pytest.mark.parametrize("name", ["setup.sh", "run_autograder", "autograder.py"])
+def test_every_platform_gets_the_settings_of_the_teachers_command(name, tmp_path):
+    (tmp_path / "rubric.toml").write_text('[[criterion]]\nname = "Runs"\nmeasure = "runs"\npoints = 7\n')
+    words = ["--seeds=1", "--min-accuracy=0.0", "--verified-only", """--model-name=it's "$HOME" \\"""]
+    arguments = command.Parser().parse_args([*words, "--rubric", str(tmp_path / "rubric.toml")])
+    text = platforms.bundle(arguments, name)[name].decode()
+    (line,) = re.findall(r"^options ?= ?(.*?)(?:  #.*)?$", text, flags=re.M)
+    found = ast.literal_eval(line) if name == "autograder.py" else shlex.split(line.strip("()"))
+    assert found == [*words, "--rubric", "rubric.toml"]
 
 
 def test_gradescope_gets_the_fields_it_knows():
-    document = platforms.to_gradescope(scored(), Limits(), 12.345)
+    document = platforms.to_gradescope(scored(buffers=99), Limits(), 12.345)
     assert document["score"] == 100 and document["execution_time"] in (12.34, 12.35)
     for test in document["tests"]:
         assert set(test) == {"name", "score", "max_score", "status", "output", "visibility"}
         assert test["status"] in ("passed", "failed") and test["visibility"] == "visible"
     assert [entry["order"] for entry in document["leaderboard"]] == ["desc", "asc", "asc"]
+    assert document["leaderboard"][1]["value"] == 20_099, "with what counts beside parameters"
     for changes in ({"status": "rejected"}, {"verified": False}):
         assert platforms.to_gradescope(scored(**changes), Limits(), 1.0)["leaderboard"] == []
 
@@ -306,33 +325,17 @@ def test_gradescope_gets_the_fields_it_knows():
 # --- Classroom 50 -----------------------------------------------------------------------------------------------------
 
 
-def refusal(result: Any) -> str | None:
-    """Why Classroom 50's runner would refuse a result.json; None where it takes it."""
-    fixed = {
-        "schema": "classroom50/result/v1",
-        "classroom": VARIABLES["CLASSROOM"],
-        "assignment": VARIABLES["ASSIGNMENT"],
-    }
-    for name, value in fixed.items():
-        if result.get(name) != value:
-            return f"{name} is {result.get(name)!r}"
-    if not str(result.get("submission")).startswith("submit/"):
-        return "submission"
-    for name in ("commit", "release", "review", "datetime"):
-        if not isinstance(result.get(name), str) or not result[name]:
-            return f"{name} is empty"
-    if not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", result["datetime"]):
-        return "datetime"
-    if not isinstance(result.get("tests"), list):
-        return "tests"
-    for entry in (result, *result["tests"]):
-        given = (entry.get("score"), entry.get("max-score"))
-        if any(type(value) is not int or value < 0 for value in given) or given[0] > given[1]:
-            return f"points of {entry}"
-    for test in result["tests"]:
-        if not isinstance(test.get("test-name"), str) or not test["test-name"] or type(test.get("passed")) is not bool:
-            return f"test {test}"
-    return None
+def is_taken(result: Any) -> bool:
+    """Whether Classroom 50's runner takes a result.json."""
+    fixed = {"schema": "classroom50/result/v1", "classroom": "cs-principles", "assignment": "mnist"}
+    patterns = {"submission": "submit/.*", "datetime": r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"}
+    patterns |= dict.fromkeys(("commit", "release", "review"), ".+")
+    texts = all(re.fullmatch(pattern, str(result[name] or "")) for name, pattern in patterns.items())
+    if any(result[name] != value for name, value in fixed.items()) or not texts or type(result["tests"]) is not list:
+        return False
+    points = [(entry["score"], entry["max-score"]) for entry in (result, *result["tests"])]
+    whole = all(type(n) is int for pair in points for n in pair) and all(0 <= given <= most for given, most in points)
+    return whole and all(test["test-name"] and type(test["passed"]) is bool for test in result["tests"])
 
 
 @pytest.fixture(scope="module")
@@ -359,11 +362,10 @@ def run_bundle(bundle: Path, digits: Path, tmp_path: Path) -> Callable[..., subp
 class TestClassroom50:
     def test_gets_whole_points_rounded_down(self):
         result = platforms.to_classroom50(scored(status="failed", accuracy=0.9499), VARIABLES)
-        assert refusal(result) is None
+        assert is_taken(result)
         assert result["score"] == sum(test["score"] for test in result["tests"]) == 99
         assert [test["passed"] for test in result["tests"]] == [True, True, False]
-        for name in result:
-            assert refusal({**result, name: None}), f"would refuse one without {name}"
+        assert not [name for name in result if is_taken({**result, name: None})], "would take one without"
 
     @needs_fork
     def test_gets_no_points_and_the_reason_for_an_empty_checkout(self, run_bundle, tmp_path):
@@ -371,14 +373,9 @@ class TestClassroom50:
         done = run_bundle()
         assert done.returncode == 0, done.stderr
         result = json.loads((tmp_path / "result.json").read_text())
-        assert refusal(result) is None and result["score"] == 0 < result["max-score"]
-        urls = {
-            "commit": "COMMIT_URL",
-            "release": "RELEASE_URL",
-            "review": "REVIEW_URL",
-            "submission": "SUBMISSION_TAG",
-        }
-        assert {name: result[name] for name in urls} == {name: VARIABLES[url] for name, url in urls.items()}
+        assert is_taken(result) and result["score"] == 0 < result["max-score"]
+        names = [result[name] for name in ("submission", "commit", "release", "review")]
+        assert names == list(VARIABLES.values())[2:]
         body = html.unescape((tmp_path / "release-body.md").read_text())
         assert "there is no" in body and "Next" in body
 
@@ -392,7 +389,7 @@ class TestClassroom50:
         done = run_bundle()
         assert done.returncode == 0, done.stderr
         result = json.loads((tmp_path / "result.json").read_text())
-        assert refusal(result) is None and result["score"] == result["max-score"] == 100
+        assert is_taken(result) and result["score"] == result["max-score"] == 100
         assert "7,850 parameters" in (tmp_path / "release-body.md").read_text()
         assert {path.name for path in tmp_path.iterdir()} - before == {"result.json", "release-body.md"}
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from grading.grades import Grade, Run
-from grading.points import Scored, default_rubric, margins, ranked, read_rubric, score
+from grading.grades import Grade, Run, judge, margins
+from grading.points import Scored, default_rubric, ranked, read_rubric, score
 from mnist_efficient_model import ChallengeError, Limits
 
 
@@ -92,9 +92,9 @@ class TestARubric:
             read_rubric("no.toml", Limits())
 
 
-def test_the_leaderboard_ranks_verified_passes_by_accuracy_then_parameters_then_seconds():
+def test_the_leaderboard_ranks_verified_passes_by_accuracy_then_all_that_counts_then_seconds():
     grades = [
-        a_grade(0.97, student="larger", parameters=9_000, train_seconds=1.0),
+        a_grade(0.97, student="larger", parameters=7_000, buffers=2_000, train_seconds=1.0),
         a_grade(0.97, student="slower", parameters=8_000, train_seconds=2.0),
         a_grade(0.97, student="faster", parameters=8_000, train_seconds=1.0),
         a_grade(0.98, student="best", train_seconds=9.0),
@@ -103,6 +103,8 @@ def test_the_leaderboard_ranks_verified_passes_by_accuracy_then_parameters_then_
     ]
     order = [scored.grade.student for scored in ranked(score(grade, []) for grade in grades)]
     assert order == ["best", "faster", "slower", "larger"]
+    row = score(grades[0], []).row()
+    assert (row["parameters"], row["counted"]) == (7_000, 9_000)
 
 
 class TestMargins:
@@ -140,3 +142,26 @@ class TestMargins:
         assert self.sentences(Grade("eve", "invalid", "no")) == {}
         found = self.sentences(a_grade(parameters=1 << 24, runs=[Run(0)]))["parameters"]
         assert found == "more than 16,777,216 parameters: far above 25,000"
+
+
+class TestTheVerdict:
+    """Its reason is made of the margins, so that both say the same."""
+
+    @pytest.mark.parametrize(
+        "grade, status, reason",
+        [
+            (a_grade(0.98), "passed", "24,310 parameters, accuracy 98.00 % (one seed)"),
+            (a_grade(0.98, buffers=690), "failed", "25,000 in all: 1 too many to be under 25,000"),
+            (
+                a_grade(0.9, 0.9),
+                "failed",
+                "accuracy 90.00 % (median of 2 seeds, 90.00 % to 90.00 %): 5.00 points below",
+            ),
+            (a_grade(0.9, runs=[Run(0, 1, 0, 0.9, diverged_at=7)]), "failed", "below 95.00 %; the loss stopped being"),
+            (a_grade(0.98, runs=[Run(0, 1, one_by_one=True)]), "passed", "(each image answered alone: "),
+            (a_grade(0.98, unverified_because=[("a", ""), ("b", "")]), "passed", "(one seed) (not verified: a; b)"),
+        ],
+    )
+    def test_is_of_all_limits_and_says_how_far_what_is_broken_is_off(self, grade, status, reason):
+        grade.status = ""
+        assert judge(grade, Limits())[0] == status and reason in judge(grade, Limits())[1]

@@ -10,4 +10,4 @@ apt-get install -y python3-pip
 pip3 install uv
 uv venv --python 3.12 /autograder/python
 uv pip install --python /autograder/python -r requirements.txt
-/autograder/python/bin/python -m grading.check sample_model.py "${options[@]}" || test $? -eq 1
+/autograder/python/bin/python -m grading.check sample_model.py "${options[@]}" --model-name build_model || test $? -eq 1
