@@ -69,7 +69,7 @@ def run_in_child(task: dict[str, Any], grader: int, run: Callable[..., Any]) -> 
             ended, status = os.waitpid(child, os.WNOHANG)
             watch.check_limits()
     finally:
-        end_all(child)
+        end_all(None if ended else child)
         del readers[grader]
         while read_ready(readers, 0):  # what was still in the pipes, which nobody can fill any more
             pass
@@ -201,11 +201,12 @@ def memory_of(pid: int) -> int:
     return used + sum(files.values())
 
 
-def end_all(child: int) -> None:
-    """Kill a child with all it started: its session, and every process below this one, which adopts the orphans."""
-    for _ in range(500):
+def end_all(child: int | None) -> None:
+    """Kill a child that has not ended, with its session, and every process below this one, which adopts orphans."""
+    for kill in (os.kill, os.killpg) if child else ():
         with contextlib.suppress(OSError):
-            os.killpg(child, signal.SIGKILL)
+            kill(child, signal.SIGKILL)
+    for _ in range(500):
         for process in descendants(os.getpid()):
             with contextlib.suppress(OSError):
                 os.kill(process, signal.SIGKILL)
