@@ -11,7 +11,7 @@ import numpy as np
 from IPython.display import HTML
 from matplotlib import pyplot as plt
 
-from pages import render
+from pages import Cell, render
 from pages.chart import Axis, Chart
 from report.page import drawings, page
 from report.results import Folder, Group, Run, grouped, percent
@@ -29,8 +29,9 @@ def digits(images: Any, columns: int = 10) -> None:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> HTML:
-    """A table of any values."""
-    return HTML(render(Path(__file__).parent / "table.html", header=header, rows=rows))
+    """A table of any values, numbers with commas."""
+    cells = [[Cell(f"{v:,}", v) if isinstance(v, (int, float)) else v for v in row] for row in rows]
+    return HTML(render(Path(__file__).parent / "table.html", header=header, rows=cells))
 
 
 def verdict(result: Any) -> HTML:

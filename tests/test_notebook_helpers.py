@@ -47,7 +47,7 @@ def test_seeds_show_each_accuracy_with_its_interval_but_for_a_run_that_diverged(
 
 def test_a_table_shows_markup_as_text():
     shown = notebook.table(["<b>", "n"], [["a & b", 12345]]).data
-    assert "&lt;b&gt;" in shown and "a &amp; b" in shown and "12345" in shown
+    assert "&lt;b&gt;" in shown and "a &amp; b" in shown and "12,345" in shown
 
 
 def test_a_page_is_complete_inside_its_frame():
