@@ -254,7 +254,7 @@ def run_grading(*arguments: object, **named: object) -> subprocess.CompletedProc
 def graded(on_digits, trained_at_home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graded]:
     """The one big run of this file: every attack, every honest submission."""
     root = tmp_path_factory.mktemp("class")
-    folder, out, scratch = root / "submissions", root / "submissions" / "grades", root / "scratch"
+    folder, out, scratch = root / "submissions", root / "grades", root / "scratch"
     scratch.mkdir()
     shutil.copytree(HERE / "attacks", folder, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(HERE / "honest", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))

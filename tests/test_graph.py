@@ -466,8 +466,9 @@ def with_literals(numbers: int, same: bool) -> bytes:
 
 
 def test_numbers_hidden_in_literals_are_charged_and_many_are_refused():
-    assert graph.read(with_literals(300, same=True)).count().buffers == 0
-    assert graph.read(with_literals(100, same=False)).count().buffers > 500
+    plain = graph.read(with_literals(0, same=True)).count()
+    assert graph.read(with_literals(300, same=True)).count() == plain
+    assert graph.read(with_literals(100, same=False)).count().buffers > plain.buffers + 500
     with pytest.raises(Refused, match="bytes, where 2,000 are the most"):
         graph.read(with_literals(500, same=False))
 
@@ -496,9 +497,9 @@ def test_a_node_that_names_many_tensors_is_read_in_linear_time():
     node = ["aten.cat.default", [[{"value": 0}] * 20_000], [], None]
     for g in header[GRAPH]:
         g[NODES] += [node] * 5
-    start = time.perf_counter()
+    start = time.process_time()
     graph.read(joined(header, tensors)).count()
-    assert time.perf_counter() - start < 10
+    assert time.process_time() - start < 10
 
 
 # --- Every operator of the list ---------------------------------------------------------------------------------------
@@ -532,7 +533,7 @@ x.round(); x.clamp(-1, 1); x.clamp_min(0); x.clamp_max(0); torch.minimum(x, p); 
 torch.addcmul(x, x, x); (x * 1).mul_(2).sub_(1).div_(2).relu_(); torch.mm(m, m); torch.bmm(s, s); v @ v.T; m.mv(m[0])
 torch.outer(p, p); torch.addmm(m, m, m); torch.einsum("nij,njk->nik", s, s)
 
-x == 0; x != 0; x < 0; x <= 0; x > 0; x >= 0; torch.logical_and(x, b[:, None]); torch.logical_not(b); i & 3; i | 3
+x == 0; x != 0; x < 0; x <= 0; x > 0; x >= 0; torch.logical_and(x, b[:, None]); torch.logical_not(b)
 ~i; torch.where(b, s, 0); x.sum(-1); x.mean(); (x * 0 + 1).prod(); x.var(); x.std(-1); x.amax(-1); x.amin(-1)
 x.max(-1)[0]; x.min(-1)[0]; x.argmax(1); x.argmin(-1); x.cumsum(-1); v.topk(3)[0]; v.sort()[0]
 torch.linalg.vector_norm(v)
@@ -809,8 +810,7 @@ def test_a_program_that_lies_about_shapes_fails_when_it_runs_and_not_before():
 # --- Honest submissions -----------------------------------------------------------------------------------------------
 
 NOT_GRAPHS = {
-    "activation_norm", "clips_weights", "cosines", "custom_autograd", "fourier", "moving_average", "spiking",
-    "towers", "a_script",
+    "activation_norm", "clips_weights", "cosines", "custom_autograd", "fourier", "spiking", "towers", "a_script",
 }  # fmt: skip
 PLAIN = sorted(path.stem for path in HONEST.glob("*.py") if path.stem.isidentifier() and path.stem not in NOT_GRAPHS)
 
