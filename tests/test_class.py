@@ -152,7 +152,7 @@ class TestDefinitions:
             "import no_such as n\nx = n.a.b(1)(2)[3]['x']",
             "from no_such.deep.er import thing\nx: int | thing = 3",
             "from no_such import a\n@a\n@a.b(3)\n@a(x=3)\ndef f(x=a.c(), *, y: a.T | None = a[0]): return 7\nx = f()",
-            "from no_such import a\nclass A(a.Dataset, x=3):\n    pass",
+            "from no_such import a\nclass A(a.Dataset):\n    pass",
             "from no_such import a, b\nfrom torch import nn\nclass A(a.M, b.M, nn.Module): pass\nx = A().train()",
             "from no_such import a, b\nfrom torch import nn\nclass A(nn.Module, a.M, b.M): pass\nx = A()",
             "from no_such import a\nx = not isinstance(3, a.T)",

@@ -413,7 +413,7 @@ class TestReading:
         ],
     )
     def test_takes_from_a_cell_what_only_jupyter_understands(self, cell, code):
-        assert sources.to_python(cell) == code
+        assert reading.to_python(cell) == code
 
     def test_measures_what_cannot_be_compressed_and_no_comments(self, tmp_path):
         noise = "".join(f"{byte:02x}" for byte in random.Random(0).randbytes(10_000))

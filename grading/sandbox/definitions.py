@@ -29,7 +29,7 @@ from grading.sandbox.isolation import ROOT
 from grading.sandbox.sources import parse, parts
 
 PACKAGE = "submission"
-LOOPS = (ast.For, ast.While, ast.With, ast.AsyncFor, ast.AsyncWith)
+LOOPS = (ast.For, ast.While, ast.With)
 FILLING = {"append", "extend", "insert", "update", "add", "setdefault", "add_module", "register_module", "add_argument"}
 EFFECTS = {"input", "print", "exit", "quit", "optim", "hub", "system"}  # and the names of whatever has some, see Loader
 VALUES = sys.stdlib_module_names | {"torch", "numpy", "einops"}  # packages whose functions make values ...
@@ -132,7 +132,7 @@ class Loader(SourceFileLoader):
                 match node:
                     case ast.Import() | ast.ImportFrom():
                         self.run_import(node, names)
-                    case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                    case ast.FunctionDef() | ast.ClassDef():
                         definitions.defined[self.path, node.name] = node
                         if isinstance(node, ast.ClassDef):
                             node.body = [each for each in node.body if not is_loop(each)] or [ast.Pass()]
@@ -231,10 +231,7 @@ class StandIn:
     def __getitem__(self, _: Any) -> StandIn:
         return self
 
-    def __or__(self, _: Any) -> StandIn:  # in annotations
-        return self
-
-    __ror__ = __or__
+    __or__ = __ror__ = __getitem__  # in annotations
 
     def __instancecheck__(self, _: Any) -> bool:
         return False
@@ -250,9 +247,6 @@ class StandInModule(nn.Module):
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
-
-    def __init_subclass__(cls, **_: Any) -> None:
-        super().__init_subclass__()
 
     def save_hyperparameters(self, *_: Any, **__: Any) -> None:
         """Lightning's: the arguments of the caller's ``__init__`` become ``self.hparams``."""

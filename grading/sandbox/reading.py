@@ -17,8 +17,8 @@ from typing import Any
 
 from torch import nn
 
-from grading.sandbox.reasons import Invalid
-from grading.sandbox.sources import decode, read_notebook, strip
+from grading.sandbox.reasons import RESOLVE_IT, Invalid
+from grading.sandbox.sources import decode, parse, plain, strip
 from grading.sandbox.watch import CODE_ONLY
 from grading.submissions import CODE, SKIPPED_FOLDERS, file_name, most_bytes
 
@@ -168,3 +168,58 @@ def needed(mains: Iterable[str], code: Mapping[str, str], settings: Mapping[str,
         spoken = {name for name in settings if LISTS_FILES.search(text) or posixpath.basename(name) in text}
         found[main] = [main, *sorted((seen | spoken) - {main})]
     return found
+
+
+# --- Notebooks --------------------------------------------------------------------------------------------------------
+
+WRITING = re.compile(r"\s*%%(?:writefile|file)(?P<more>\s+-a)?\s+(?P<name>\S+)[^\n]*")
+NO_PYTHON = re.compile(r"\s*%%(?!(?:time|timeit|capture|prun)\b)")  # the rest of such cells is Python
+MAGIC = re.compile(
+    r"^([ \t]*)(?:(?:[\w., ]+= *)?(?:%{1,2}[A-Za-z]|!(?!=)|\?)(?:.*\\\n)*.*|[\w.]+\?{1,2}[ \t]*$)", re.MULTILINE
+)
+SAVE_IT = "Open it in Jupyter, save it, and hand in that file; or copy the model into a file model.py."
+DOWNLOAD_IT = "Download the notebook itself: on GitHub with Raw, in Colab with File > Download > Download .ipynb."
+
+
+def read_notebook(name: str, text: str) -> dict[str, str]:
+    """A notebook's code and that of the Python files that its cells write, each cell behind a line that names it.
+
+    Takes all formats of notebooks, and plain Python in a file of that name. Raises Invalid.
+    """
+    try:
+        document = json.loads(text)
+        sheets = document.get("worksheets", [document])
+        cells = [cell for sheet in sheets for cell in sheet["cells"] if cell["cell_type"] == "code"]
+        cells = ["".join(cell["source"] if "source" in cell else cell["input"]) for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if mark := re.search(r"^(<{7}|>{7})", text, re.MULTILINE):
+            line = f"line {text.count(chr(10), 0, mark.start()) + 1}: {mark[1]}"
+            raise Invalid(f"{name}, {line} is a mark of a merge conflict that was not resolved", RESOLVE_IT) from error
+        if text.lstrip().startswith("<"):
+            raise Invalid(f"{name} is a web page and no notebook", DOWNLOAD_IT) from error
+        if not re.search(r"^(import|from|class) ", text, re.MULTILINE):
+            raise Invalid(f"{name} is {'no complete notebook' if text.strip() else 'empty'}", SAVE_IT) from error
+        cells = [text]
+    if not any(map(str.strip, cells)):
+        raise Invalid(f"{name} is a notebook without code", "Put the model into one of its code cells.")
+    files = {name: ""}
+    for number, cell in enumerate(map(plain, cells), 1):
+        place = name
+        if writing := WRITING.match(cell):
+            place = posixpath.normpath(posixpath.join(posixpath.dirname(name), writing["name"]))
+            if not place.endswith(".py") or place.startswith(("/", "..")):
+                continue
+            if not writing["more"]:
+                files[place] = ""
+        code = cell[writing.end() :] if writing else to_python(cell)
+        files[place] = files.get(place, "") + f"# %% {name}, code cell {number}\n{strip(code)}\n"
+    return files
+
+
+def to_python(cell: str) -> str:
+    """A cell without magics, commands of the shell and questions; its other lines stay where they are."""
+    try:
+        parse(cell)
+        return cell
+    except SyntaxError:
+        return "" if NO_PYTHON.match(cell) else MAGIC.sub(lambda m: f"{m[1]}pass" + "\n" * m[0].count("\n"), cell)

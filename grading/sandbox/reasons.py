@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import mnist_efficient_model as challenge
+from grading.sandbox.sources import CELL
 from grading.sandbox.watch import SMALLER
 
 if TYPE_CHECKING:
     from grading.sandbox.definitions import Definitions, Skipped
 
-CELL = re.compile(r"^# %% (.+\.ipynb, code cell \d+)$", re.MULTILINE)  # the line before a cell of a notebook
 CORRECT_IT = (
     "Correct the line that the reason names. The model is an nn.Module that is made without arguments, takes "
     "(N, 1, 28, 28) and returns (N, 10): ten logits for each image."
