@@ -49,7 +49,7 @@ def smaller(block: str) -> str:
 @pytest.fixture
 def folder(tmp_path):
     """A copy of the project with small data, and the page's files saved in it as they stand, but smaller."""
-    for name in ("mnist_efficient_model.py", "report", "grading"):
+    for name in ("mnist_efficient_model.py", "report", "pages", "grading"):
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
         elif (ROOT / name).exists():
@@ -121,7 +121,7 @@ def test_a_thousand_seeds_end_in_the_figures_of_seeds_and_only_what_failed_is_ru
             assert ours[name] == theirs[name], name
 
 
-@pytest.mark.skipif(not (ROOT / "grading").is_dir(), reason="the room grading/ is not there")
+@pytest.mark.skipif(not (ROOT / "grading").is_dir(), reason="the package grading/ is not there")
 def test_a_class_is_graded_in_parts_and_gathered_without_grading_anyone_again(folder):
     code = "from torch import nn\n\ndef build_model():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, {}))\n"
     for student, classes in {"ann.py": 10, "bob/code/net.py": 10, "mary ann.py": 9}.items():
