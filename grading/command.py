@@ -140,7 +140,8 @@ def say(line: str, passing: bool = False) -> None:
     end = "\n"
     if sys.stderr.isatty():
         if passing:
-            line, end = line[: os.get_terminal_size(sys.stderr.fileno()).columns - 1], ""
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or 80
+            line, end = line[: columns - 1], ""
         line = f"\r\x1b[K{line}"
     sys.stderr.write(line + end)
     sys.stderr.flush()
