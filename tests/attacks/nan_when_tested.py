@@ -1,4 +1,4 @@
-# expect failed: points short
+# expect failed: points below
 from torch import nn
 
 
