@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from grading.grades import Settings, file_name, limits_of
+from grading.grades import Grade, Settings, file_name, limits_of
 from grading.markup import SCRIPT, brief, cell, document, name, row, table, text
 from grading.points import Criterion, Scored, ranked
 from grading.scatter import legend, measured, scatter, shape
@@ -105,11 +105,16 @@ def rubric_table(criteria: Sequence[Criterion]) -> str:
     )
 
 
+def size(grade: Grade) -> str:
+    """The parameters, with what else counts; sorts by their sum."""
+    if grade.parameters is None:
+        return cell("")
+    return cell(f"{grade.parameters:,}" + (f" +{grade.buffers:,}" if grade.buffers else ""), grade.counted)
+
+
 def gradebook_row(scored: Scored, kinds: str) -> str:
     """One student's cells; blank where nothing was measured."""
     grade = scored.grade
-    total = None if grade.parameters is None else grade.parameters + (grade.buffers or 0)
-    size = "" if total is None else f"{grade.parameters:,}" + f" +{grade.buffers or 0:,}" * bool(grade.buffers)
     status = f'<span class="{shape(grade.status)}">{text(words(grade.status))}</span>'
     seconds, length = grade.train_seconds, grade.description_bytes
     cells = [
@@ -117,7 +122,7 @@ def gradebook_row(scored: Scored, kinds: str) -> str:
         cell("" if scored.score is None else points(scored.score), scored.score),
         cell(status),
         cell({True: "yes", False: "no"}.get(grade.verified, "")),
-        cell(size, total),
+        size(grade),
         cell("" if grade.accuracy is None else percent(grade.accuracy), grade.accuracy),
         cell("" if seconds is None else f"{seconds:,.2f}", seconds),
         cell("" if length is None else f"{length:,}", length),
@@ -146,12 +151,12 @@ def leaderboard(gradebook: Sequence[Scored]) -> str:
             cell(f"{rank:,}", rank),
             cell(link(grade.student), tag="th"),
             cell(percent(grade.accuracy), grade.accuracy),
-            cell(f"{grade.parameters:,}", grade.parameters),
+            size(grade),
             cell(f"{grade.train_seconds:,.2f}", grade.train_seconds),
         ]
         rows.append(row(cells))
     found = f"The first {LEADERS} of {len(best):,}; leaderboard.csv has all. " if len(best) > LEADERS else ""
-    rule = "By accuracy, then fewest parameters, then shortest training; verified grades only."
+    rule = "By accuracy, then fewest parameters and other numbers, then shortest training; verified grades only."
     heads = ("Rank", "Student", "Accuracy", "Parameters", "Seconds")
     return f'<p class="small">{found}{rule}</p>\n' + table(heads, rows, "Leaderboard", "plain", NUMBERS)
 
