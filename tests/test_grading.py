@@ -221,7 +221,7 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
         "nested": ("passed", ""),
         "handed_in": ("invalid", "handed_in.zip cannot be unpacked"),
         "SHOUTED": ("passed", "7,850"),
-        "notes.txt": ("invalid", "neither a folder nor a file of Python"),
+        "notes.txt": ("invalid", "nor any other Python file"),
         "twice": ("passed", ""),
         "twice.py": ("passed", ""),
         "Case": ("passed", ""),
