@@ -88,8 +88,9 @@ class Grader:
         run.train_seconds, run.memory_mb = trained["seconds"], trained["memory_mb"]
         run.train_accuracy = number(facts.get("train_accuracy"))
         run.images_seen, run.diverged_at = integer(facts.get("images_seen")), integer(facts.get("diverged_at"))
-        run.buffers += integer(facts.get("formula_numbers")) or 0
-        if not program:
+        if program:
+            run.buffers += integer(facts.get("formula_numbers")) or 0
+        else:
             self.count(case, run, weights)
         n = len(self.data.train.labels)
         if not run.diverged_at and (run.images_seen != n or facts.get("each_once") is not True):
