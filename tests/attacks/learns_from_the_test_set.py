@@ -1,4 +1,4 @@
-# expect failed: each image answered alone
+# expect invalid: Expected more than 1 value per channel
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect failed: each image answered alone
+# expect invalid: Expected more than 1 value per channel
 import torch
 from torch import nn
 
