@@ -13,3 +13,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     model = os.environ.get("MNIST_MODEL", "efficient")
     group.addoption("--model", default=model, help="what test_constraints.py trains: NAME or FILE.py[:NAME]")
     group.addoption("--dataset", default="auto", help="and on which data (default: auto, in $MNIST_DATA_DIR)")
+
+
+@pytest.hookimpl(optionalhook=True)  # of pytest-xdist
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """A single file runs on one core anyway: in this process then, which starts sooner and prints plainly."""
+    return 0 if len(config.args) == 1 and ".py" in config.args[0] else None
