@@ -83,7 +83,7 @@ def write(argv: Sequence[str] | None) -> int:
         (new / SCRIPT).write_text(filled(Path(ROOT, SCRIPT), rules), encoding="utf-8")
         new.replace(folder)
     print(f"wrote {arguments.folder}; grade what comes back by python -m grading CLASS_FOLDER with the same options")
-    return command.OK
+    return 0
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -161,8 +161,9 @@ class TestTheEnd:
         break_it(monkeypatch)
         folder = a_class(tmp_path / "class", alice=LINEAR)
         assert grade_here(folder, "--out", tmp_path / "grades", *on_digits) == 4
-        first, error = capsys.readouterr().err.splitlines()
+        first, *progress, error = capsys.readouterr().err.splitlines()
         assert "loading PyTorch" in first and words in error
+        assert all(line.startswith("[0/1] alice: ") for line in progress)
 
     def test_shows_on_a_terminal_what_is_being_done_in_a_line_that_is_replaced(self, on_digits, tmp_path):
         folder = a_class(tmp_path / "class", alice=LINEAR, bob=LINEAR)
