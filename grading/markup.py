@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import re
 from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-STYLE, SCRIPT = ((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-# Control characters but for tab and line feed, those that change the direction of what follows, lone surrogates.
-UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-PER_CENT = re.compile(r"(?<=\d) %")  # kept on one line
+from pages import TABLES, brief, fit, source
+
+STYLE = TABLES + (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
 def text(value: Any) -> str:
     """A value as HTML text, which may stand in a quoted attribute too; U+FFFD for what is not fit to show."""
-    return html.escape(PER_CENT.sub("\u00a0%", UNFIT.sub("\ufffd", str(value))))
-
-
-def brief(value: str, most: int) -> str:
-    """Text of at most ``most`` characters, cut between words where it can be, with an ellipsis."""
-    if len(value) <= most:
-        return value
-    kept = value[: most - 1]
-    return f"{kept[: kept.rfind(' ')] if ' ' in kept[most // 2 :] else kept}…"
+    return html.escape(fit(str(value)))
 
 
 def name(student: str, most: int = 60) -> str:
@@ -55,11 +43,6 @@ def table(heads: Sequence[str], rows: Iterable[str], label: str, kind: str, numb
         f'<div class="wide" tabindex="0" role="region" aria-label="{text(label)}"><table class="{kind}">\n'
         f"<thead><tr>{head}</tr></thead>\n<tbody>\n{''.join(rows)}</tbody></table></div>\n"
     )
-
-
-def source(content: str) -> str:
-    """What a Content-Security-Policy calls an inline style or script by: its own sum, so that no other one counts."""
-    return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
 def document(title: str, body: str, kind: str, style: str = "", script: str = "") -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from grading.grades import Grade, Settings, file_name, limits_of
-from grading.markup import SCRIPT, brief, cell, document, name, row, table, text
+from grading.markup import cell, document, name, row, table, text
 from grading.points import Criterion, Scored, ranked
 from grading.scatter import legend, measured, scatter, shape
 from grading.shown import ends, points, words
 from mnist_efficient_model import percent
+from pages import SORTING, brief
 
 STATUSES = ("passed", "failed", "invalid", "rejected", "timeout", "out_of_memory", "crashed", "machine_error")
 NUMBERS = ("Score", "Points", "Parameters", "Accuracy", "Seconds", "Code, bytes", "Rank")  # columns of numbers
@@ -192,4 +193,4 @@ def to_page(gradebook: Sequence[Scored], settings: Settings, criteria: Sequence[
         f"<h2>Gradebook</h2>\n{notes(gradebook, settings)}{gradebook_table(gradebook, kinds)}"
         f"<h2>Leaderboard</h2>\n{leaderboard(gradebook)}"
     )
-    return document("Grades", body, "class", style, SCRIPT)
+    return document("Grades", body, "class", style, SORTING)

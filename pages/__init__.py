@@ -21,8 +21,10 @@ import jinja2
 from markupsafe import Markup
 
 HERE = Path(__file__).parent
-COLOURS, STYLE, SCRIPT = ((HERE / name).read_text(encoding="utf-8") for name in ("chart.css", "page.css", "page.js"))
-STYLE = f"{COLOURS}{STYLE}"
+COLOURS, TABLES, STYLE, SORTING, SCRIPT = (
+    (HERE / name).read_text(encoding="utf-8") for name in ("chart.css", "tables.css", "page.css", "sort.js", "page.js")
+)
+STYLE, SCRIPT = f"{COLOURS}{TABLES}{STYLE}", f"{SORTING}{SCRIPT}"
 # Control characters but for tab and line feed, those that change the direction of what follows, lone surrogates.
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 PER_CENT = re.compile(r"(?<=\d) %")

@@ -20,11 +20,11 @@ import pytest
 from grading import gradebook, points
 from grading.feedback import next_steps
 from grading.grades import Grade, Run, Settings, file_name
-from grading.markup import UNFIT
 from grading.page import to_page
 from grading.scatter import SHAPES, scatter
 from grading.student_page import to_student_page
 from mnist_efficient_model import Limits, percent
+from pages import UNFIT
 
 LIMITS = Limits()
 SETTINGS = Settings(LIMITS, "mnist", (0, 1, 2), None, 300.0, 2048 << 20)
