@@ -91,8 +91,7 @@ def redraw(model: GraphModel, seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     for spec, tensor in zip(model.program.tensors, model.tensors(), strict=True):
         if tensor.numel() > 1 and spec.role != "statistics":
-            real = torch.view_as_real(tensor) if tensor.is_complex() else tensor
-            real.copy_(drawn_like(real.reshape(-1), generator).view(real.shape))
+            tensor.copy_(drawn_like(tensor.reshape(-1), generator).view(tensor.shape))
 
 
 def drawn_like(values: Tensor, generator: torch.Generator) -> Tensor:

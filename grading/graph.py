@@ -260,8 +260,8 @@ def formula_numbers(program: Program, size: int) -> int:
     """
     most = 0
     for graph in program.graphs:
-        found, tensors = origins(program, graph), GraphModel(program).tensors()
-        values = [torch.zeros(size, 1, 28, 28), *(tensors[index] for index in graph.inputs)]
+        found, tensors = origins(program, graph), program.tensors
+        values = [torch.zeros(size, 1, 28, 28), *(materialise(tensors[index]) for index in graph.inputs)]
         dead = [[index for index in ended if found[index]] for ended in last_reads(graph)]
         with torch.random.fork_rng([]), torch.no_grad():
             run(graph, values, dead)

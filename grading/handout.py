@@ -6,6 +6,7 @@ Takes the options of ``python -m grading``, so that students read, check and are
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import shutil
 import sys
@@ -86,10 +87,7 @@ def write(argv: Sequence[str] | None) -> int:
     return 0
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """The exit status of the command line."""
-    return command.run(PROG, write, argv)
-
+main = functools.partial(command.run, PROG, write)
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from grading.feedback import next_steps
-from grading.grades import Grade, Run, limits_of
+from grading.grades import SCORED, Grade, Run, limits_of, margins
 from grading.markup import cell, document, name, row, table, text
-from grading.points import MEASURES, SCORED, Scored, margins
+from grading.points import MEASURES, Scored
 from grading.scatter import shape
 from grading.shown import SHOWN, ends, points, words
 from mnist_efficient_model import Limits, percent

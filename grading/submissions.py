@@ -123,10 +123,8 @@ def read_submission(path: Path, student: str = "", excluded: Collection[Path] = 
             else:
                 found.omitted[name] = NOT_CODE
             if size > ALL_BYTES or len(found.files) + len(found.omitted) > FILES:
-                found.files, found.problem = (
-                    {},
-                    ("rejected", "the folder holds far more than a model's code", CODE_ONLY),
-                )
+                found.files = {}
+                found.problem = ("rejected", "the folder holds far more than a model's code", CODE_ONLY)
                 break
         for name, place in found.files.items():
             content.update(f"\0{name}\0".encode() + place.read_bytes())
