@@ -116,7 +116,7 @@ def test_state_goes_from_one_graph_model_to_another():
     raw = export(challenge.build_model("efficient"), (32,))
     first, second = (GraphModel(graph.read(raw)) for _ in range(2))
     first.train()(torch.randn(32, 1, 28, 28))
-    state.load(second, state.pack(first))
+    state.load(second, state.unpack(state.pack(first)))
     images = torch.randn(8, 1, 28, 28)
     assert torch.equal(first.eval()(images), second.eval()(images))
 

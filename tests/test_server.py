@@ -200,7 +200,7 @@ class TestTheWeights:
         model, other = (nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)) for _ in range(2))
         kinds = {entry.name: entry.kind for entry in state.unpack(state.pack(model))}
         assert list(kinds.values()).count("parameter") == 4 and kinds["1.num_batches_tracked"] == "statistics"
-        state.load(other, state.pack(model))
+        state.load(other, state.unpack(state.pack(model)))
         for name, value in other.state_dict().items():
             assert torch.equal(value, model.state_dict()[name])
 
@@ -220,7 +220,7 @@ class TestTheWeights:
         model, other = nn.Module(), nn.Module()
         for module, value in ((model, torch.ones(3, 2).t()), (other, torch.zeros(2, 3))):
             module.register_buffer("table", value.to(dtype))
-        state.load(other, state.pack(model))
+        state.load(other, state.unpack(state.pack(model)))
         assert torch.equal(other.table, model.table)
         (entry,) = state.unpack(state.pack(model))
         assert (entry.name, entry.kind, entry.numbers) == ("table", "buffer", numbers)
@@ -228,11 +228,11 @@ class TestTheWeights:
     @pytest.mark.parametrize("other, names", [(nn.Linear(3, 4), "weight|bias"), (nn.Sequential(), "weight|bias")])
     def test_of_another_model_are_refused(self, other, names):
         with pytest.raises(ValueError, match=f"rebuilt in a new process, its parameter ({names}) is not"):
-            state.load(other, state.pack(nn.Linear(3, 2)))
+            state.load(other, state.unpack(state.pack(nn.Linear(3, 2))))
 
     def test_of_a_buffer_whose_shape_follows_the_batch_are_left_alone(self):
         model, other = nn.Module(), nn.Module()
         model.register_buffer("potential", torch.ones(64))
         other.register_buffer("potential", torch.zeros(10))
-        state.load(other, state.pack(model))
+        state.load(other, state.unpack(state.pack(model)))
         assert not other.potential.any()

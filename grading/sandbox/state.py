@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -51,13 +52,13 @@ def unpack(raw: bytes) -> list[Entry]:
         raise ValueError(f"not a packed state: {error}") from error
 
 
-def load(model: nn.Module, raw: bytes) -> None:
-    """Set a rebuilt model's numbers to those of ``raw``; raises ValueError where its parameters are others.
+def load(model: nn.Module, saved: Sequence[Entry]) -> None:
+    """Set a rebuilt model's numbers to those of ``unpack``; raises ValueError where its parameters are others.
 
     A buffer of another shape is left as it is: the state of a spiking neuron depends on the batch.
     """
     trained, rebuilt = (
-        {(e.name, e.tensor.shape, e.tensor.dtype): e for e in found} for found in (unpack(raw), entries(model))
+        {(e.name, e.tensor.shape, e.tensor.dtype): e for e in found} for found in (saved, entries(model))
     )
     for key in trained.keys() & rebuilt.keys():
         rebuilt[key].tensor.copy_(trained[key].tensor)

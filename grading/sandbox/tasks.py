@@ -194,12 +194,13 @@ def test(child: Child, weights: bytes, images: bytes, program: bytes = b"") -> N
     """
     model, logits = load_model(child, program), []
     pixels = torch.frombuffer(bytearray(images), dtype=torch.uint8).view(-1, challenge.SIDE, challenge.SIDE)
+    trained = state.unpack(weights)
     child.phase("testing")
     for part, (count, batch_size) in enumerate(child.task["parts"]):
         shown, pixels = pixels[:count], pixels[count:]
         for batch in shown.split(batch_size):
             if part:
-                state.load(model, weights)
+                state.load(model, trained)
             answers, due = challenge.predict(model, batch, batch_size), (len(batch), challenge.CLASSES)
             if tuple(answers.shape) != due:
                 raise ValueError(f"{len(batch):,} images give {tuple(answers.shape)}, where {due} is due")
