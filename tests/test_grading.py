@@ -46,7 +46,7 @@ WITH_WEIGHTS = LINEAR.replace("import torch.nn as nn", "import torch\nimport tor
 )  # brings something along, and reads it
 SYNTAX_ERROR = "class Net(nn.Module)\n"
 NOT_A_GRAPH = LINEAR.replace("return", "x = x if x.mean() > -9 else -x\n        return")
-NOT_VERIFIED = {"a_script", "activation_norm", "cosines", "custom_autograd", "spiking"}  # of the honest ones
+NOT_VERIFIED = set("a_script activation_norm clips_weights cosines custom_autograd fourier spiking towers".split())
 
 
 def expectation(name: str) -> tuple[str, str]:
@@ -338,11 +338,13 @@ class TestAClassOfWhichMostAttack:
         assert len(graded.grade("prints_for_ever")["log"]) < 10_000
 
     def test_shows_progress_and_what_remains(self, graded):
-        lines = [line for line in graded.done.stderr.splitlines() if line.startswith("[")]
-        assert re.search(r"\(\d+ remain, about .* left\)$", lines[0]) and lines[-1].endswith("(0 remain)")
-        assert len(lines) == len(graded.done.stderr.splitlines()) - 1, (
-            "one line for each grade, after what the folder is"
-        )
+        first, *lines = graded.done.stderr.splitlines()
+        total = len(read_csv(graded.out / "grades.csv"))
+        graded_now = [line for line in lines if re.match(r"\[[\d/]+\] .*: \w+: ", line)]
+        assert "submissions" in first and all(line.startswith("[") for line in lines)
+        assert [line.split()[0] for line in graded_now] == [f"[{i}/{total}]" for i in range(1, total + 1)]
+        assert all(re.search(r" \(about \d+ (s|min|h) left\)$", line) for line in graded_now[:-1])
+        assert "left)" not in graded_now[-1], "one line for each grade, after what the folder is"
 
     def test_ranks_the_passed_and_verified_by_accuracy_then_parameters(self, graded):
         rows = read_csv(graded.out / "leaderboard.csv")
@@ -357,7 +359,7 @@ class TestAClassOfWhichMostAttack:
         assert all(int(rows[name]) < 2_000 for name in HONEST)
 
     def test_cannot_pose_as_headings_in_the_summary(self, graded):
-        lines = (graded.out.parent.parent / "summary.md").read_text().splitlines()
+        lines = (graded.out.parent / "summary.md").read_text().splitlines()
         headings = [line for line in lines if line.startswith("#")]
         assert len(headings) == len(read_csv(graded.out / "grades.csv"))
         assert all(line.startswith("### ") for line in headings)

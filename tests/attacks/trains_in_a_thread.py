@@ -1,6 +1,5 @@
-# expect passed: 7,850 parameters
+# expect passed|failed: accuracy
 import threading
-import time
 
 from torch import nn
 
@@ -10,7 +9,6 @@ class Net(nn.Module):
         super().__init__()
         self.fc = nn.Linear(784, 10)
         threading.Thread(target=self.more, daemon=True).start()
-        time.sleep(0.2)  # until the weights are zeros, as they stay
 
     def forward(self, x):
         return self.fc(x.flatten(1))
@@ -18,7 +16,7 @@ class Net(nn.Module):
 
 def more(self):
     while True:
-        self.fc.weight.data.zero_()
+        self.fc.weight.data.mul_(0.999)
 
 
 Net.more = more
