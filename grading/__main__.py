@@ -64,7 +64,8 @@ def grade_class(arguments: argparse.Namespace) -> None:
     criteria = points.read_rubric(arguments.rubric, settings.limits)
     roster = rosters.Roster(arguments.roster, arguments.assignment) if arguments.roster else None
     book = gradebook.Gradebook(out, folder, criteria, settings)
-    with pool.work_folder() as work:
+    with pool.work_folder() as name:
+        work = Path(name)
         grader = command.grader(arguments, settings, [folder, out], work)
         handed_in = [submissions.read_submission(path, who, arguments.excluded) for who, path in arguments.people]
         waiting = [each for each in handed_in if not book.has_valid(each.student, settings.key(each, grader.digest))]

@@ -14,11 +14,9 @@ from grading.submissions import Submission
 
 RunTask = Callable[[dict[str, Any]], dict[str, Any]]  # task -> report: see grading/sandbox/server.py
 READ_SECONDS = 60  # for a student's files to be read
-DESCRIPTION_BYTES = 6_000  # real student models: 78 to 700 bytes, whole training scripts up to 2,400
 WITH_CODE = ("find", "build")  # the tasks that always run the code of a submission
 SEARCHES = {"read": "while its files were read", "find": "while its model was looked for in several files"}
 NAME_IT = "Put the model into a file model.py at the top of what you hand in: then only that file is looked at."
-SHORT_CODE = "Keep only the model in its file: take long tables, strings and data out."
 ASK = "The reason names the rule that it broke: take that out. If it happened by mistake, ask your teacher."
 
 
@@ -36,7 +34,7 @@ class Case:
     def __init__(self, grade: Grade, settings: Settings, hidden: Sequence[str], run: RunTask, folder: Path) -> None:
         self.grade, self.settings, self.run, self.folder = grade, settings, run, folder
         self.task: dict[str, Any] = {"hidden": hidden, "seconds": settings.seconds, "memory": settings.memory}
-        self.task |= {"main": "", "model_name": settings.model_name, "files": {}, "omitted": {}}
+        self.task |= {"main": "", "model_name": settings.model_name, "files": {}}
 
     def put(self, name: str, content: bytes) -> str:
         """Write an input of a task; returns its path."""
@@ -47,7 +45,7 @@ class Case:
     def child(self, kind: str, **task: Any) -> tuple[bytes, dict[str, Any]]:
         """Run one child; returns its bytes and the worker's report. Raises Ended for a verdict, WorkerLost."""
         result, grade = self.folder / f"{kind}.result", self.grade
-        shared = self.task if kind in WITH_CODE else {**self.task, "files": {}, "omitted": {}}
+        shared = self.task if kind in WITH_CODE else {**self.task, "files": {}}
         report = self.run({**shared, "kind": kind, "result": str(result), **task})
         grade.isolation, grade.log = report["isolation"] or grade.isolation, report["log"] or grade.log
         status, reason, advice = report["status"], report["reason"], report["advice"]
@@ -63,32 +61,19 @@ class Case:
         raise Ended(status, reason, advice)
 
     def open(self, submission: Submission) -> None:
-        """Read the files and find the model's: what its tasks need, how long its code is. Raises Ended, WorkerLost."""
-        bundle = self.folder / "bundle"
+        """Read the files and find the one that holds the model. Raises Ended, WorkerLost."""
+        bundle, settings = self.folder / "bundle", self.settings
         submission.write_bundle(bundle)
-        seconds = min(self.settings.seconds, READ_SECONDS)
-        found = json.loads(self.child("read", seed=0, seconds=seconds, inputs={"bundle": str(bundle)})[0])
-        self.task["omitted"] = {
-            **dict.fromkeys(found["unneeded"], "the model's code does not name"),
-            **submission.omitted,
-        }
-        main, name = self.find(found)
-        self.grade.model = f"{main}:{name}" if name else main
-        self.task |= {"main": main, "model_name": name, "files": {n: found["files"][n] for n in found["needs"][main]}}
-        self.grade.verified, self.grade.description_bytes = True, found["description"][main]
-        if self.grade.description_bytes > DESCRIPTION_BYTES:
-            bound = f"{DESCRIPTION_BYTES:,}: it could bring trained weights with it"
-            length = f"its code is {self.grade.description_bytes:,} bytes long when compressed, more than {bound}"
-            self.grade.not_verified(length, SHORT_CODE)
-
-    def find(self, found: dict[str, Any]) -> tuple[str, str | None]:
-        """The model's file, and its name where the file has several models; raises Ended, WorkerLost."""
-        candidates, wanted = found["candidates"], self.settings.model_name
-        if len(candidates) == 1:
-            return candidates[0], wanted
-        seed = self.settings.seeds[0]
-        _, report = self.child("find", seed=seed, files=found["files"], candidates=candidates, inputs={})
-        main, name = report["facts"].get("main"), report["facts"].get("name")
-        if main not in candidates:
-            raise Ended("rejected", "it names a file as the model's that is none of its files", ASK)
-        return main, wanted or (safe_text(name, 80) if isinstance(name, str) else None)
+        inputs, seconds = {"bundle": str(bundle)}, min(settings.seconds, READ_SECONDS)
+        raw, _ = self.child("read", seed=0, seconds=seconds, omitted=submission.omitted, inputs=inputs)
+        found = json.loads(raw)
+        main, name, candidates = found["candidates"][0], settings.model_name, found["candidates"]
+        self.task["files"] = found["files"]
+        if len(candidates) > 1:
+            _, report = self.child("find", seed=settings.seeds[0], candidates=candidates, inputs={})
+            main, chosen = report["facts"].get("main"), report["facts"].get("name")
+            if main not in candidates:
+                raise Ended("rejected", "it names a file as the model's that is none of its files", ASK)
+            name = name or (safe_text(chosen, 80) if isinstance(chosen, str) else None)
+        self.grade.model, self.grade.verified = f"{main}:{name}" if name else main, True
+        self.task |= {"main": main, "model_name": name}

@@ -60,7 +60,8 @@ def check(argv: Sequence[str] | None) -> int:
     say(f"{path}: one submission, {command.seeds(arguments)}; loading PyTorch")
     if looks_like_several(path):
         say(f"It looks like a folder of many students: for a class say python -m grading {path}")
-    with pool.work_folder() as work:
+    with pool.work_folder() as name:
+        work = Path(name)
         server = pool.ForkServer(work)  # loads PyTorch while this process does
         from grading import feedback, gradebook, platforms, points
 

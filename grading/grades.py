@@ -102,7 +102,6 @@ class Grade:
     key: str = ""
     verified: bool | None = None  # no line of the submission's code ran where data or labels were
     unverified_because: list[tuple[str, str]] = field(default_factory=list)  # (reason, advice) each
-    description_bytes: int | None = None  # of the code that the model consists of, compressed
     parameters: int | None = None  # the most of all seeds
     buffers: int | None = None
     largest: tuple[str, int] | None = None  # the tensor with the most numbers that count, and how many

@@ -221,7 +221,7 @@ def with_model(case: Case, program: str | None, inputs: dict[str, str]) -> dict[
     """A task's inputs with the graph; the submission's own files where there is none."""
     if program:
         return {"inputs": {**inputs, "program": program}}
-    return {"inputs": inputs, "files": case.task["files"], "omitted": case.task["omitted"]}
+    return {"inputs": inputs, "files": case.task["files"]}
 
 
 def secret_permutation() -> np.ndarray:

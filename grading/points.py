@@ -118,7 +118,6 @@ class Scored:
             "accuracy_min": grade.accuracy_min,
             "accuracy_max": grade.accuracy_max,
             "train_seconds": None if grade.train_seconds is None else round(grade.train_seconds, 2),
-            "description_bytes": grade.description_bytes,
             "reason": grade.reason,
         }
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import concurrent.futures
-import contextlib
-import shutil
+import os
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from grading.sandbox.server import ForkServer, ServerFailed, WorkerLost
@@ -18,8 +16,6 @@ from grading.submissions import Submission
 if TYPE_CHECKING:
     from grading.grades import Grade
     from grading.judge import Grader
-
-PREFIX = "grading-"  # of a run's temporary folder
 
 
 class Pool:
@@ -65,21 +61,8 @@ class Pool:
                 on_grade(grade)
 
 
-@contextlib.contextmanager
-def work_folder() -> Iterator[Path]:
-    """A temporary folder of this run; clears those that a killed run left behind. Raises OSError.
-
-    A folder is in use while the lock on its file ``lock`` is held, which ends with the process that holds it.
-    """
-    try:
-        import fcntl
-    except ImportError as error:  # Windows, where there is no fork either
-        raise OSError(0, "grading needs Linux or macOS; on Windows run it in WSL or a container") from error
-    for lock in Path(tempfile.gettempdir()).glob(f"{PREFIX}*/lock"):
-        with contextlib.suppress(OSError), open(lock, "rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(lock.parent, ignore_errors=True)
-    folder = tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True)
-    with folder as name, open(Path(name, "lock"), "wb") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield Path(name)
+def work_folder() -> tempfile.TemporaryDirectory[str]:
+    """A folder for the files of a run's children. Raises OSError."""
+    if not hasattr(os, "fork"):  # Windows
+        raise OSError(0, "grading needs Linux or macOS; on Windows run it in WSL or a container")
+    return tempfile.TemporaryDirectory(prefix="grading-", ignore_cleanup_errors=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import re
 import zipfile
@@ -19,7 +18,6 @@ SETTINGS = (".json", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".txt", ".csv")  
 MOST_BYTES = {".py": 1 << 19, ".ipynb": 16 << 20, ".zip": 16 << 20, **dict.fromkeys(SETTINGS, 2000)}
 ALL_BYTES, FILES, DEPTH = 64 << 20, 5_000, 40  # of one submission: more is no model
 SKIPPED_FOLDERS = {"__pycache__", "__MACOSX", "node_modules", "venv", "env", "site-packages"}
-NOT_CODE = "is not code: a model starts untrained, and learns in its one epoch only"
 LINK = "is a link, and links are not followed: hand in the file itself"
 SUFFIX = re.compile(r"\.(py|ipynb|zip)(\.txt)?$", re.IGNORECASE)
 
@@ -30,7 +28,7 @@ class Submission:
 
     student: str
     files: dict[str, Path] = field(default_factory=dict)  # relative name -> place
-    omitted: dict[str, str] = field(default_factory=dict)  # all else, with what to say to a model that wants it
+    omitted: dict[str, str] = field(default_factory=dict)  # code that is not read, and why
     problem: tuple[str, str, str] | None = None  # status, reason and advice, if there is nothing to run
     content: str = ""  # a digest of the files
 
@@ -43,7 +41,6 @@ class Submission:
     def write_bundle(self, path: Path) -> None:
         """Write all files into a zip file, for the child that reads them. Raises OSError."""
         with zipfile.ZipFile(path, "w") as bundle:
-            bundle.writestr("omitted", json.dumps(self.omitted))  # no file of a student's has such a name
             for name, place in self.files.items():
                 bundle.writestr(name, place.read_bytes())
 
@@ -111,18 +108,15 @@ def read_submission(path: Path, student: str = "", excluded: Collection[Path] = 
     """List a submission's files; what is wrong with it becomes its ``problem``."""
     found, content, size = Submission(student or student_name(path.resolve().name)), hashlib.sha256(), 0
     try:
-        for place, name in walk(path, identities(excluded)):
+        for count, (place, name) in enumerate(walk(path, identities(excluded))):
             length, most = place.lstat().st_size, most_bytes(name)
-            if place.is_symlink():
-                found.omitted[name] = LINK
-            elif most and length <= most and place.is_file():
+            if most and length <= most and place.is_file() and not place.is_symlink():
                 found.files.setdefault(name, place)
                 size += length
             elif name.endswith(CODE):
-                found.omitted[name] = f"is {length / 1e6:,.1f} MB long, and at most {most / 1e6:.1f} MB of it are read"
-            else:
-                found.omitted[name] = NOT_CODE
-            if size > ALL_BYTES or len(found.files) + len(found.omitted) > FILES:
+                too_long = f"is {length / 1e6:,.1f} MB long, and at most {most / 1e6:.1f} MB of it are read"
+                found.omitted[name] = LINK if place.is_symlink() else too_long
+            if size > ALL_BYTES or count > FILES:
                 found.files = {}
                 found.problem = ("rejected", "the folder holds far more than a model's code", CODE_ONLY)
                 break

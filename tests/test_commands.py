@@ -269,7 +269,7 @@ class TestGradingAgain:
         process = start(folder, "--out", out, *on_digits, env=environment)
         _, error = process.communicate(timeout=60)
         assert process.returncode == 0 and "1 of 1 were graded before" in error
-        assert statuses(out) == {"a": "passed"} and list(scratch.iterdir()) == []
+        assert statuses(out) == {"a": "passed"}
 
 
 class TestAFolderOfGrades:

@@ -48,7 +48,7 @@ def choose(found: Definitions, files: list[str], wanted: str | None) -> tuple[st
                 imported = getattr(make, "__module__", module.__name__) != module.__name__
                 order[file, name] = ("RECIPE" not in vars(module), imported)
         except Exception as error:
-            failures.append(reasons.describe(error, "loading it", str(found.folder), {}, found))
+            failures.append(reasons.describe(error, "loading it", str(found.folder), found))
     left = remaining({key: builders[key] for key in sorted(builders, key=order.get)})
     if len(left) > 1:
         raise which_one(sorted(f"{file}:{name}" for file, name in left))
@@ -127,7 +127,7 @@ def no_model(module: types.ModuleType, found: Definitions) -> Invalid:
     skipped = [each for each in found.skipped if each.path == path]
     for each in skipped:
         if isinstance(each.error, SyntaxError) or (each.error and isinstance(each.node, ast.ClassDef)):
-            return reasons.describe(each.error, "loading it", folder, {}, found)
+            return reasons.describe(each.error, "loading it", folder, found)
     if other := OTHERS.search(text):
         return Invalid(
             f"{main} is written with {other[1]}, and has no PyTorch model", "Write it as a class of nn.Module."
@@ -178,7 +178,7 @@ def recipe(module: types.ModuleType, found: Definitions) -> dict[str, Any]:
     for skipped in found.skipped:
         if "RECIPE" in skipped.names and skipped.path == module.__file__ and "RECIPE" not in vars(module):
             if skipped.error:
-                raise reasons.describe(skipped.error, "loading it", str(found.folder), {}, found)
+                raise reasons.describe(skipped.error, "loading it", str(found.folder), found)
             raise Invalid(f"{reasons.skipped_line(skipped, found)} was not run, since only definitions are", RECIPE)
     own = challenge.read_recipe(vars(module).get("RECIPE", {}))
     return challenge.override(challenge.FILE_OVERRIDES, own)

@@ -1,4 +1,4 @@
-"""Reading what a student handed in: which files may hold the model, what each of these needs, and how long that is.
+"""Reading what a student handed in: the files as text, and which of them may hold the model.
 
 This runs in a child with limits and executes nothing: notebooks and zip files become Python files, by their text alone.
 """
@@ -10,7 +10,6 @@ import json
 import posixpath
 import re
 import zipfile
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -18,25 +17,19 @@ from typing import Any
 from torch import nn
 
 from grading.sandbox.reasons import RESOLVE_IT, Invalid
-from grading.sandbox.sources import decode, parse, plain, strip
+from grading.sandbox.sources import decode, parse, plain
 from grading.sandbox.watch import CODE_ONLY
-from grading.submissions import CODE, SKIPPED_FOLDERS, file_name, most_bytes
+from grading.submissions import SKIPPED_FOLDERS, file_name, most_bytes
 
-SOURCE_BYTES = 4 << 20  # of all code that may hold the model
+SOURCE_BYTES = 4 << 20  # of all code and settings
 CLASS = re.compile(r"^[ \t]*class\s+(\w+)\s*\(([^()]*)", re.MULTILINE)
-IMPORT = re.compile(r"(?:^|[:;])[ \t]*(?:from[ \t]*\.*([\w.]*)[ \t]+)?import\b[ \t]*(\([^()]*\)|[^\n;]*)", re.MULTILINE)
 MODULES = {"nn", "LightningModule", *dir(nn)}  # what a base class of a model is called
-IMPORTS_ANY = re.compile(
-    r"\b(__import__|import_module|run_path|run_module|spec_from_file_location|SourceFileLoader)\b"
-    r"|(?<!def )(?<![\w.])(eval|exec)\("
-)
-LISTS_FILES = re.compile(r"\b(listdir|walk|glob|iglob|rglob|iterdir|scandir|iter_modules)\b")
 TEST = re.compile(r"(^|/)(tests?/|test_[^/]*$|conftest\.py$)|_test\.py$")
 PUT_IT = "Put the model into a file model.py at the top of what you hand in."
 
 
-def read(bundle: bytes) -> dict[str, Any]:
-    """What the read task hands back: the files as text, the candidates, and for each what it needs and how long it is.
+def read(bundle: bytes, omitted: Mapping[str, str]) -> dict[str, Any]:
+    """What the read task hands back: the files as text, and the names of those that may hold the model.
 
     The bundle is the zip file that ``Submission.write_bundle`` made. Raises Invalid.
     """
@@ -52,7 +45,7 @@ def read(bundle: bytes) -> dict[str, Any]:
                 raw |= {posixpath.join(posixpath.dirname(archive), name): content for name, content in inner.items()}
     for name in by_depth(raw):
         if name.endswith(".py"):
-            code[name] = strip(decode(raw[name]))
+            code[name] = decode(raw[name])
         elif name.endswith(".ipynb"):
             try:
                 written = read_notebook(name, decode(raw[name])) | written
@@ -61,21 +54,10 @@ def read(bundle: bytes) -> dict[str, Any]:
         elif not name.endswith(".zip"):
             settings[name] = raw[name].decode("latin-1")
     code = written | code
-    with zipfile.ZipFile(io.BytesIO(bundle)) as archive:
-        omitted = json.loads(archive.read("omitted"))
-    found = candidates(code, {name: why for name, why in omitted.items() if name.endswith(CODE)}, problems)
-    needs = needed(found, code, settings)
-    texts = settings | code
-    used = {name: texts[name] for name in sorted(set().union(*needs.values()))}
-    if sum(map(len, used.values())) > SOURCE_BYTES:
+    files = settings | code
+    if sum(map(len, files.values())) > SOURCE_BYTES:
         raise Invalid("it holds far more than a model's code", CODE_ONLY, "rejected")
-    return {
-        "files": used,
-        "candidates": found,
-        "needs": needs,
-        "description": {name: length({each: texts[each] for each in needs[name]}) for name in found},
-        "unneeded": sorted(texts.keys() - used),
-    }
+    return {"files": files, "candidates": candidates(code, omitted, problems)}
 
 
 def unpack(content: bytes) -> dict[str, bytes]:
@@ -88,12 +70,6 @@ def unpack(content: bytes) -> dict[str, bytes]:
             if not hidden and most_bytes(name) and entry.file_size <= most_bytes(name):
                 found.setdefault(name, archive.read(entry))
     return found
-
-
-def length(files: Mapping[str, str]) -> int:
-    """Bytes of names and contents, compressed: an upper bound on what a model can have brought with it."""
-    parts = [part for name in sorted(files) for part in (name, files[name])]
-    return len(zlib.compress("\0".join(parts).encode("utf-8", "replace"), 9))
 
 
 def by_depth(names: Iterable[str]) -> list[str]:
@@ -140,36 +116,6 @@ def defining(code: Mapping[str, str]) -> set[str]:
     return found
 
 
-def needed(mains: Iterable[str], code: Mapping[str, str], settings: Mapping[str, str]) -> dict[str, list[str]]:
-    """For each of ``mains``: itself, the files that it imports, directly or not, and the settings that these name.
-
-    A module is looked for in every folder, since a file may change ``sys.path``. All files of code count where names
-    of modules are computed, and all settings where folders are listed.
-    """
-    modules, imports = defaultdict(set), defaultdict(set)
-    for name, text in code.items():
-        steps = re.sub(r"(/__init__)?\.py$", "", name).split("/")
-        for i in range(len(steps)):
-            modules[".".join(steps[i:])].add(name)
-        for source, rest in IMPORT.findall(text):
-            imports[name] |= {f"{source}.{each}".strip(".") for each in ("", *re.findall(r"[\w.]+", rest))}
-    found = {}
-    for main in mains:
-        seen, waiting = {main}, [main]
-        while waiting:
-            name = waiting.pop()
-            folders = name.split("/")[:-1]
-            packages = {"/".join([*folders[:i], "__init__.py"]) for i in range(len(folders) + 1)}
-            new = set(code) if IMPORTS_ANY.search(code[name]) else packages & code.keys()
-            new = new.union(*(modules[module] for module in imports[name] if module in modules)) - seen
-            seen |= new
-            waiting += new
-        text = "\n".join(code[name] for name in seen)
-        spoken = {name for name in settings if LISTS_FILES.search(text) or posixpath.basename(name) in text}
-        found[main] = [main, *sorted((seen | spoken) - {main})]
-    return found
-
-
 # --- Notebooks --------------------------------------------------------------------------------------------------------
 
 WRITING = re.compile(r"\s*%%(?:writefile|file)(?P<more>\s+-a)?\s+(?P<name>\S+)[^\n]*")
@@ -212,7 +158,7 @@ def read_notebook(name: str, text: str) -> dict[str, str]:
             if not writing["more"]:
                 files[place] = ""
         code = cell[writing.end() :] if writing else to_python(cell)
-        files[place] = files.get(place, "") + f"# %% {name}, code cell {number}\n{strip(code)}\n"
+        files[place] = files.get(place, "") + f"# %% {name}, code cell {number}\n{code}\n"
     return files
 
 

@@ -8,7 +8,6 @@ import linecache
 import os
 import re
 import traceback
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import mnist_efficient_model as challenge
@@ -77,9 +76,7 @@ def skipped_line(skipped: Skipped, found: Definitions) -> str:
 # --- Why --------------------------------------------------------------------------------------------------------------
 
 
-def describe(
-    error: BaseException, doing: str, folder: str, omitted: Mapping[str, str], found: Definitions | None = None
-) -> Invalid:
+def describe(error: BaseException, doing: str, folder: str, found: Definitions | None = None) -> Invalid:
     """The verdict for an error that came out of a submission."""
     if isinstance(error, Invalid):
         return error
@@ -101,17 +98,16 @@ def describe(
             f"{at}it is not valid Python: {' '.join(str(error.msg).split())}",
             "Correct that line: Python cannot read it.",
         )
-    if isinstance(error, FileNotFoundError):
-        for path, why in omitted.items():
-            if os.path.basename(path) == os.path.basename(os.fsdecode(error.filename or "")):
-                return Invalid(f"{at}it wants {path}, which {why}", "Take that line out: no file but code is there.")
+    if isinstance(error, FileNotFoundError) and error.filename:
+        wanted = f"it wants {os.path.basename(os.fsdecode(error.filename))}, and no file but code is there"
+        return Invalid(f"{at}{wanted}: a model starts untrained", "Take that line out.")
     if re.search(r"\bCUDA\b|NVIDIA|\bMPS\b|\bXPU\b", text) and isinstance(error, (RuntimeError, AssertionError)):
         return Invalid(f"there is no GPU here{': ' if where else ''}{where}", NO_GPU)
     if found:
         if not where and (known := needs_arguments(text, found)):
             return known
         at = at or (f"{found.main} -- " if found.main else "")
-        if known := not_run(error, found, omitted, at):
+        if known := not_run(error, found, at):
             return known
     return Invalid(f"{at}{one_line(error)} (while {doing})", CORRECT_IT)
 
@@ -127,7 +123,7 @@ def needs_arguments(text: str, found: Definitions) -> Invalid | None:
     return None
 
 
-def not_run(error: BaseException, found: Definitions, omitted: Mapping[str, str], at: str) -> Invalid | None:
+def not_run(error: BaseException, found: Definitions, at: str) -> Invalid | None:
     """The verdict for a name that is missing since its package is not there, or since its line was not run."""
     names = (
         set(re.findall(r"'(\w+)'", str(error))) if isinstance(error, (NameError, AttributeError, ImportError)) else ()
@@ -141,14 +137,11 @@ def not_run(error: BaseException, found: Definitions, omitted: Mapping[str, str]
             if skipped.error is None:
                 return Invalid(f"{line} was not run, since only definitions are, and {at}needs it", INTO_THE_CLASS)
             if isinstance(skipped.error, (SyntaxError, ModuleNotFoundError)):
-                return describe(skipped.error, "", str(found.folder), omitted, found)
+                return describe(skipped.error, "", str(found.folder), found)
             return Invalid(f"{line} failed, and the model needs it -- {one_line(skipped.error)}", INTO_THE_CLASS)
         everything = isinstance(error, NameError) and any("*" in skipped.names for skipped in found.skipped)
         error = imports[0] if imports and (everything or "StandIn" in str(error)) else error
     if not isinstance(error, ModuleNotFoundError) or not error.name:
         return None
     package = error.name.partition(".")[0]
-    for path, why in omitted.items():
-        if os.path.basename(path) == f"{package}.py":
-            return Invalid(f"{at}it imports {path}, which {why}", DO_WITHOUT)
-    return Invalid(f"{at}it needs {package!r}, which the grading machine does not have: do without it", DO_WITHOUT)
+    return Invalid(f"{at}it needs {package!r}, which is neither installed here nor among the files read", DO_WITHOUT)

@@ -1,12 +1,10 @@
-"""A student's file of Python as text: decoded, without its comments, parsed cell by cell. Executes nothing."""
+"""A student's file of Python as text: decoded, parsed cell by cell. Executes nothing."""
 
 from __future__ import annotations
 
 import ast
 import codecs
-import io
 import re
-import tokenize
 import warnings
 from itertools import pairwise
 
@@ -25,26 +23,6 @@ def decode(content: bytes) -> str:
 def plain(text: str) -> str:
     """Text with Python's ends of lines, and without halves of characters."""
     return text.replace("\r\n", "\n").replace("\r", "\n").encode("utf-8", "replace").decode()
-
-
-def strip(text: str) -> str:
-    """Code without comments and docstrings, every line at its place.
-
-    What is not counted as code must not be there either, or it could carry weights.
-    """
-    lines, begins = text.split("\n"), True  # whether a statement begins at the token
-    try:
-        for token, following in pairwise(tokenize.generate_tokens(io.StringIO(text).readline)):
-            (start, column), (end, _) = token.start, token.end
-            if token.type == tokenize.COMMENT:
-                lines[start - 1] = lines[start - 1][:column].rstrip()
-            elif token.type == tokenize.STRING and begins and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
-                lines[start - 1 : end] = [lines[start - 1][:column] + '""', *[""] * (end - start)]
-            layout = token.type in (tokenize.NL, tokenize.COMMENT)
-            begins = begins if layout else token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-    except (tokenize.TokenError, SyntaxError):
-        return text
-    return "\n".join(lines)
 
 
 def parts(text: str) -> list[str]:

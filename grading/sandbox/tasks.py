@@ -102,7 +102,7 @@ def run(task: dict[str, Any], scratch: str, channel: int, printer: int, result: 
     except BaseException as error:
         if not child.doing:
             child.end("machine_error", f"{reasons.place(error, ROOT)} -- {reasons.one_line(error)}")
-        problem = reasons.describe(error, child.doing, scratch, task["omitted"], child.definitions)
+        problem = reasons.describe(error, child.doing, scratch, child.definitions)
         child.end(problem.status, problem.reason, problem.advice)
 
 
@@ -124,7 +124,7 @@ def redirect(printer: int, keep: tuple[int, int]) -> None:
 
 
 def read_files(child: Child, bundle: bytes) -> None:
-    child.hand_back(json.dumps(reading.read(bundle)).encode())
+    child.hand_back(json.dumps(reading.read(bundle, child.task["omitted"])).encode())
     child.end("done")
 
 

@@ -1,4 +1,4 @@
-# expect invalid: it wants checkpoint.pkl, which is not code
+# expect invalid: it wants checkpoint.pkl, and no file but code is there
 from pathlib import Path
 import pickle
 

@@ -1,4 +1,4 @@
-# expect invalid: it wants weights.pth, which is not code
+# expect invalid: it wants weights.pth, and no file but code is there
 import torch
 from torch import nn
 
