@@ -13,7 +13,7 @@ from mnist_efficient_model import percent
 from pages import SORTING, brief
 
 STATUSES = ("passed", "failed", "invalid", "rejected", "timeout", "out_of_memory", "crashed", "machine_error")
-NUMBERS = ("Score", "Points", "Parameters", "Accuracy", "Seconds", "Code, bytes", "Rank")  # columns of numbers
+NUMBERS = ("Score", "Points", "Parameters", "Accuracy", "Seconds", "Rank")  # columns of numbers
 REASON, LEADERS = 140, 20  # characters of a reason, places on the leaderboard
 
 
@@ -117,7 +117,7 @@ def gradebook_row(scored: Scored, kinds: str) -> str:
     """One student's cells; blank where nothing was measured."""
     grade = scored.grade
     status = f'<span class="{shape(grade.status)}">{text(words(grade.status))}</span>'
-    seconds, length = grade.train_seconds, grade.description_bytes
+    seconds = grade.train_seconds
     cells = [
         cell(link(grade.student), tag="th"),
         cell("" if scored.score is None else points(scored.score), scored.score),
@@ -126,7 +126,6 @@ def gradebook_row(scored: Scored, kinds: str) -> str:
         size(grade),
         cell("" if grade.accuracy is None else percent(grade.accuracy), grade.accuracy),
         cell("" if seconds is None else f"{seconds:,.2f}", seconds),
-        cell("" if length is None else f"{length:,}", length),
         cell(text(brief(grade.reason, REASON)), kind="reason"),
     ]
     return row(cells, kinds)
@@ -136,7 +135,7 @@ def gradebook_table(gradebook: Sequence[Scored], kinds: Callable[[Scored], str])
     """A row for each student; a script makes its columns sort."""
     if not gradebook:
         return "<p>Nobody has been graded yet.</p>\n"
-    heads = ("Student", "Score", "Status", "Verified", "Parameters", "Accuracy", "Seconds", "Code, bytes", "Reason")
+    heads = ("Student", "Score", "Status", "Verified", "Parameters", "Accuracy", "Seconds", "Reason")
     return table(heads, [gradebook_row(s, kinds(s)) for s in gradebook], "Gradebook", "sortable", NUMBERS)
 
 

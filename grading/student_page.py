@@ -145,7 +145,6 @@ def made(grade: Grade) -> str:
         "Model chosen": settings.get("model_name"),
         "Seconds allowed": settings.get("seconds") and f"{settings['seconds']:,g}",
         "Memory allowed": settings.get("memory") and f"{settings['memory'] >> 20:,} MB",
-        "Code": grade.description_bytes and f"{grade.description_bytes:,} bytes, compressed",
         "Isolation": ", ".join(["processes", *grade.isolation]) if grade.runs else None,
         "Versions": ", ".join(f"{package} {version}" for package, version in grade.versions.items()),
     }
