@@ -429,19 +429,17 @@ class TestAClassWithHarmfulStudents:
         "grades": "invalid",
     }
 
-    def test_has_the_ten_honest_ones_graded_as_without_them_in_bounded_time(self, grade_here, on_digits, tmp_path):
+    def test_has_the_ten_honest_ones_graded_in_bounded_time(self, grade_here, on_digits, tmp_path):
         for i in range(10):
             write(tmp_path / "class", {f"s{i}.py": net("784, 10", f"784, 10, bias={i % 2 == 0}")})
-        assert grade_here(tmp_path / "class", "--out", tmp_path / "before", *on_digits) == 0
         write_harmful(tmp_path / "class")
         start = time.perf_counter()
         assert grade_here(tmp_path / "class", "--out", tmp_path / "out", "--timeout", 10, *on_digits) == 0
         assert time.perf_counter() - start < 120
-        before, after = (rows(tmp_path / name) for name in ("before", "out"))
-        assert {name: after[name]["status"] for name in self.HARMFUL} == self.HARMFUL
-        assert len(before) == 10 and len(after) == 16
-        for name, row in before.items():
-            assert (row["status"], row["parameters"]) == (after[name]["status"], after[name]["parameters"])
+        found = rows(tmp_path / "out")
+        assert {name: found.pop(name)["status"] for name in self.HARMFUL} == self.HARMFUL
+        honest = {f"s{i}": ("passed", 7_850 if i % 2 == 0 else 7_840) for i in range(10)}
+        assert {name: (row["status"], row["parameters"]) for name, row in found.items()} == honest
 
 
 def rows(out: Path) -> dict[str, dict]:
