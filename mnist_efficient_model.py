@@ -42,7 +42,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
-__version__ = "2.2.0"
+__version__ = "2.3.0"
 
 CLASSES, SIDE = 10, 28  # digits, and pixels of an image's side
 OK, LIMIT_BROKEN, USAGE, MODEL_ERROR, MACHINE_ERROR = 0, 1, 2, 3, 4  # exit statuses
