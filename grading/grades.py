@@ -89,9 +89,9 @@ class Run:
     diverged_at: int | None = None
     one_by_one: bool = False  # answers moved with the batch, so each image was answered alone
     labels: list[int] = field(default_factory=list)  # what each class was called in this run
-    curve: list[tuple[int, float]] = field(default_factory=list)  # images seen, accuracy on the latest; of the median
-    confusion: list[list[int]] | None = None  # [true class][predicted class], counts; of the median run only
-    confused: list[dict[str, Any]] | None = None  # the most confident mistakes, as the script's Result has them; likewise
+    curve: list[tuple[int, float]] = field(default_factory=list)  # images seen, accuracy on the latest
+    confusion: list[list[int]] | None = None  # [true class][predicted class], counts
+    confused: list[dict[str, Any]] | None = None  # the most confident mistakes, as the script's Result has them
 
 
 @dataclass
@@ -125,7 +125,7 @@ class Grade:
 
     @property
     def median(self) -> Run | None:
-        """The run with the median accuracy."""
+        """The run with the median accuracy, the only one whose curve, confusion and mistakes are kept."""
         return next((run for run in self.runs if run.accuracy is not None and run.accuracy == self.accuracy), None)
 
     @property
