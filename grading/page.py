@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from grading.grades import Grade, Settings, file_name, limits_of
 from grading.points import Criterion, Scored, ranked
 from mnist_efficient_model import Limits, percent
-from pages import Cell, brief, render
+from pages import Cell, brief, heads, number, render
 from pages.chart import Axis, Chart
 
 TITLE = "The efficient-MNIST challenge"
@@ -49,11 +48,6 @@ def ends(criterion: Criterion) -> tuple[str, str]:
     write, full, zero = SHOWN[criterion.measure], criterion.full, criterion.zero
     better, worse = ("or less", "or more") if full < zero else ("or more", "or less")
     return f"{write(full)} {better}", f"{write(zero)} {worse}"
-
-
-def heads(names: Sequence[str], numbers: Sequence[str]) -> list[Any]:
-    """Headers, those above numbers to the right."""
-    return [Cell(name, kind="number" * (name in numbers)) for name in names]
 
 
 # --- What the page shows ----------------------------------------------------------------------------------------------
@@ -115,16 +109,15 @@ def row(scored: Scored, rank: int | None) -> list[Cell]:
     grade = scored.grade
     unverified = "; ".join(reason for reason, _ in grade.unverified_because)
     reason = unverified if grade.status == "passed" else grade.reason
-    parameters = "" if grade.parameters is None else f"{grade.parameters:,}"
-    parameters += f" +{grade.buffers:,}" if grade.buffers else ""
+    others = f" +{grade.buffers:,}" if grade.buffers else ""
     return [
         Cell(brief(grade.student), href=f"students/{file_name(grade.student)}.html"),
-        Cell("" if scored.score is None else points(scored.score), scored.score),
-        Cell(rank or "", rank),
+        number(scored.score, points),
+        number(rank),
         Cell(words(grade), kind=kind(grade.status)),
-        Cell(parameters, grade.counted),
-        Cell("" if grade.accuracy is None else percent(grade.accuracy), grade.accuracy),
-        Cell("" if grade.train_seconds is None else f"{grade.train_seconds:,.2f}", grade.train_seconds),
+        number(grade.counted, lambda _: f"{grade.parameters:,}{others}"),
+        number(grade.accuracy, percent),
+        number(grade.train_seconds, "{:,.2f}".format),
         Cell(brief(reason, REASON), kind="prose"),
     ]
 
@@ -168,5 +161,5 @@ def class_page(gradebook: Sequence[Scored], settings: Settings, criteria: Sequen
         leaders=[row(scored, rank) for rank, scored in enumerate(best[:LEADERS], 1)],
         ranked=len(best),
         rubric_heads=heads(("Criterion", "All points at", "None at", "Points"), ("Points",)),
-        rubric=[[each.name, *ends(each), Cell(points(each.points), each.points)] for each in criteria],
+        rubric=[[each.name, *ends(each), number(each.points)] for each in criteria],
     )

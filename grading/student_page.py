@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from grading.feedback import next_steps
 from grading.grades import SCORED, Grade, Run, limits_of, margins
-from grading.page import SHOWN, TITLE, asked, ends, heads, kind, points, words
+from grading.page import SHOWN, TITLE, asked, ends, kind, points, words
 from grading.points import MEASURES, Scored
 from mnist_efficient_model import Limits, percent
-from pages import Cell, mistake, render
+from pages import Cell, heads, mistake, number, render
 from pages.chart import Chart, curve_chart
 
 Curve = Sequence[tuple[int, float]]
@@ -57,12 +57,10 @@ def point_rows(scored: Scored) -> list[list[Any]]:
     """A row for each criterion, with what was measured for it."""
     rows = []
     for criterion, given in scored.parts:
-        value = None
+        measured = ""
         if scored.grade.status in SCORED and criterion.measure in SHOWN:
-            value = MEASURES[criterion.measure](scored.grade)
-        measured = "" if value is None else SHOWN[criterion.measure](value)
-        part, most = Cell("" if given is None else points(given), given), criterion.points
-        rows.append([criterion.name, measured, *ends(criterion), part, Cell(points(most), most)])
+            measured = number(MEASURES[criterion.measure](scored.grade), SHOWN[criterion.measure]).text
+        rows.append([criterion.name, measured, *ends(criterion), number(given, points), number(criterion.points)])
     return rows
 
 
@@ -94,34 +92,27 @@ def note(run: Run) -> str:
     return "; ".join(found)
 
 
-COLUMNS: dict[str, Callable[[Run], Any]] = {
-    "Run": lambda run: f"seed {run.seed}",
-    "Accuracy": lambda run: run.accuracy,
-    "In training": lambda run: run.train_accuracy,
-    "Before training": lambda run: run.untrained_accuracy,
-    "Parameters": lambda run: run.parameters,
-    "Other numbers": lambda run: run.buffers or None,
-    "Seconds": lambda run: run.train_seconds,
-    "Memory, MB": lambda run: run.memory_mb,
-    "Images seen": lambda run: run.images_seen,
-    "Note": note,
+COLUMNS = {  # header -> the field of a run, how it is written
+    "Accuracy": ("accuracy", percent),
+    "In training": ("train_accuracy", percent),
+    "Before training": ("untrained_accuracy", percent),
+    "Parameters": ("parameters", "{:,}".format),
+    "Other numbers": ("buffers", "{:,}".format),
+    "Seconds": ("train_seconds", "{:,.2f}".format),
+    "Memory, MB": ("memory_mb", "{:,}".format),
+    "Images seen": ("images_seen", "{:,}".format),
 }
-FRACTIONS = ("Accuracy", "In training", "Before training")
 
 
-def run_cell(column: str, value: Any) -> Cell:
-    if value is None or isinstance(value, str):
-        return Cell(value or "", kind="prose" * (column == "Note"))
-    shown = percent(value) if column in FRACTIONS else f"{value:,.2f}" if isinstance(value, float) else f"{value:,}"
-    return Cell(shown, value)
-
-
-def run_table(runs: Sequence[Run]) -> tuple[list[Any], list[list[Cell]]]:
+def run_table(runs: Sequence[Run]) -> tuple[list[Any], list[list[Any]]]:
     """Header, and a row for each seed; columns without anything are left out."""
-    found = {column: [value(run) for run in runs] for column, value in COLUMNS.items()}
-    kept = [column for column, values in found.items() if any(value not in (None, "") for value in values)]
-    rows = [[run_cell(column, found[column][i]) for column in kept] for i in range(len(runs))]
-    return heads(kept, [column for column in kept if column not in ("Run", "Note")]), rows
+    kept = {head: about for head, about in COLUMNS.items() if any(getattr(run, about[0]) for run in runs)}
+    notes = [[Cell(note(run), kind="prose")] if any(map(note, runs)) else [] for run in runs]
+    rows = [
+        [f"seed {run.seed}", *(number(getattr(run, name), write) for name, write in kept.values()), *last]
+        for run, last in zip(runs, notes, strict=True)
+    ]
+    return heads(["Run", *kept, *["Note"] * any(notes)], kept), rows
 
 
 # --- The page ---------------------------------------------------------------------------------------------------------

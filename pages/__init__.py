@@ -14,6 +14,7 @@ import hashlib
 import re
 import struct
 import zlib
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -38,6 +39,16 @@ class Cell(NamedTuple):
     value: float | None = None
     kind: str = ""  # CSS classes
     href: str = ""
+
+
+def number(value: float | None, write: Callable[[float], str] = "{:,}".format) -> Cell:
+    """The cell of a number; blank where there is none."""
+    return Cell("") if value is None else Cell(write(value), value)
+
+
+def heads(names: Iterable[Any], numbers: Container[Any]) -> list[Cell]:
+    """Headers, those above numbers to the right."""
+    return [Cell(name, kind="number" * (name in numbers)) for name in names]
 
 
 def fit(value: Any) -> Any:

@@ -238,12 +238,6 @@ class TestTheCharts:
         }
         assert inside == {"corner": True, "big": False, "low": False}
 
-    @pytest.mark.parametrize("accuracies", [(1.0,), (0.0,), (0.0, 1.0), (0.95, 0.95)])
-    def test_points_stay_within_the_frame(self, accuracies):
-        grades = [a_grade(str(i), parameters=10**6 * i, accuracy=a, runs=[]) for i, a in enumerate(accuracies)]
-        chart = self.scatter(*grades)
-        assert all(chart.left <= p["x"] <= chart.right and chart.top <= p["y"] <= chart.bottom for p in chart.points)
-
     def test_the_histogram_has_every_scored_student_in_the_bar_of_the_score(self):
         grades = [*(a_grade(name) for name in "ab"), a_grade("c", "failed", 0.9), a_grade("d", "invalid")]
         chart = page.histogram([points.score(grade, RUBRIC) for grade in [*grades, a_grade("e", "machine_error")]])
