@@ -50,9 +50,6 @@ def ends(criterion: Criterion) -> tuple[str, str]:
     return f"{write(full)} {better}", f"{write(zero)} {worse}"
 
 
-# --- What the page shows ----------------------------------------------------------------------------------------------
-
-
 def filters(gradebook: Sequence[Scored]) -> list[tuple[str, Callable[[Scored], bool]]]:
     """What the page can be narrowed to: each status that occurs, what is not verified."""
     found = {scored.grade.status for scored in gradebook}

@@ -39,8 +39,8 @@ def learning_curve(grade: Grade, median: Curve) -> Chart | None:
         return None
     about = f"{percent(curve[-1][1])} at the end of the epoch"
     legend = [(kind(grade.status), "this model")] + [("mean", "median of the class")] * bool(median)
-    accuracies = [accuracy for _, accuracy in [*curve, *median]]
-    span = (max(0.1, min(accuracies)), min(0.999, max(0.99, *accuracies)))
+    accuracies = [0.99, *(accuracy for _, accuracy in [*curve, *median])]
+    span = (min(accuracies), max(accuracies))
     return curve_chart(curve, kind(grade.status), about, median, "median of the class", span, (440, 300), legend)
 
 
@@ -48,9 +48,6 @@ def worst(confusion: Sequence[Sequence[int]]) -> str:
     """The most frequent mistake, in words."""
     n, actual, predicted = max((n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j)
     return f"Most often, {actual} was taken for {predicted}: {n:,} of {sum(confusion[actual]):,}." if n else ""
-
-
-# --- Tables -----------------------------------------------------------------------------------------------------------
 
 
 def point_rows(scored: Scored) -> list[list[Any]]:
@@ -113,9 +110,6 @@ def run_table(runs: Sequence[Run]) -> tuple[list[Any], list[list[Any]]]:
         for run, last in zip(runs, notes, strict=True)
     ]
     return heads(["Run", *kept, *["Note"] * any(notes)], kept), rows
-
-
-# --- The page ---------------------------------------------------------------------------------------------------------
 
 
 def made(grade: Grade, settings: dict[str, Any]) -> dict[str, list[Any]]:
