@@ -182,8 +182,8 @@ def train(child: Child, images: bytes, labels: bytes, program: bytes = b"") -> N
     child.phase("trained")
     child.hand_back(state.pack(model))
     facts = {name: getattr(epoch, name) for name in ("images_seen", "each_once", "diverged_at")}
-    curve = {point["images"]: point["accuracy"] for point in epoch.curve}
-    child.end("done", curve=curve, formula_numbers=formulas, **facts)
+    facts["formula_numbers"] = formulas
+    child.end("done", curve={point["images"]: point["accuracy"] for point in epoch.curve}, **facts)
 
 
 def test(child: Child, weights: bytes, images: bytes, program: bytes = b"") -> None:
