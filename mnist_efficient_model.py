@@ -385,13 +385,16 @@ def predict(model: nn.Module, images: Tensor, batch_size: int = 1000) -> Tensor:
 
 def evaluate(model: nn.Module, test: Split) -> Evaluation:
     """Score a model on every image of a split."""
-    logits, labels, n = predict(model, test.images), test.labels, len(test.labels)
-    predictions, confidence = logits.argmax(1), logits.softmax(1).amax(1)
-    pairs = torch.bincount(labels * CLASSES + predictions, minlength=CLASSES * CLASSES)
-    confusion = pairs.view(CLASSES, CLASSES).tolist()
+    return score(predict(model, test.images), test)
+
+
+def score(logits: Tensor, test: Split) -> Evaluation:
+    """Score the logits (N, 10) of the images of a split."""
+    labels, n, predictions = test.labels, len(test.labels), logits.argmax(1)
+    confusion = torch.bincount(CLASSES * labels + predictions, minlength=CLASSES**2).view(CLASSES, CLASSES).tolist()
     accuracy = sum(confusion[c][c] for c in range(CLASSES)) / n
     per_class = [row[c] / sum(row) if sum(row) else None for c, row in enumerate(confusion)]
-    confused = []
+    confused, confidence = [], logits.softmax(1).amax(1)
     for i in torch.where(predictions == labels, -1, confidence).topk(min(20, n)).indices.tolist():
         if predictions[i] != labels[i]:
             pixels = zlib.compress(test.images[i].cpu().numpy().tobytes()).hex()  # 28 x 28 bytes

@@ -32,6 +32,11 @@ ANSWERED_ALONE = (
     "mode BatchNorm must use its running statistics (not track_running_stats=False) and dropout must be off "
     "(nn.Dropout, or F.dropout with training=self.training)."
 )
+WELL_DONE = (
+    "Well done: every limit holds, and none is close. Now try it with fewer parameters than {:,}, or climb the "
+    "leaderboard: it ranks by accuracy, then by fewest parameters. How small a model can be is shown by: "
+    "python mnist_efficient_model.py --list-models"
+)
 
 
 def next_steps(grade: Grade, limits: Limits) -> list[str]:
@@ -48,7 +53,7 @@ def next_steps(grade: Grade, limits: Limits) -> list[str]:
     if grade.status != "passed":
         check = shlex.join(["python", "-m", "grading.check", "model.py", *grade.settings.get("options", ())])
         return [*steps, f"Check it before you hand it in again: {check}"]
-    return steps or ["Well done: every limit holds, and none is close. There is nothing else to do."]
+    return steps or [WELL_DONE.format(grade.counted)]
 
 
 def size_steps(grade: Grade, limits: Limits) -> list[str]:

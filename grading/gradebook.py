@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from grading.grades import Grade, Run, Settings, file_name
-from grading.page import to_page
+from grading.page import class_page
 from grading.points import Criterion, Scored, ranked, score
-from grading.student_page import to_student_page
+from grading.student_page import median_curve, student_page
 from mnist_efficient_model import USAGE, ChallengeError, write_file
 
 MARKER = ".made-by-grading"  # a file that shows that a folder is a gradebook
@@ -37,6 +37,7 @@ class Gradebook:
         write_file(out / MARKER, "")  # fails now, not after the grading
         found = [read_grade(path) for path in sorted((out / "students").glob("*.json"))]
         self.grades = {grade.student: grade for grade in found if grade}
+        self.median = median_curve(self.grades.values())
         self.written = time.monotonic()
 
     def has_valid(self, student: str, key: str) -> bool:
@@ -56,7 +57,7 @@ class Gradebook:
     def write_page(self, grade: Grade) -> None:
         """The student's page, where it is not there or differs, as after a change of the rubric."""
         path = json_path(self.out, grade.student).with_suffix(".html")
-        content = to_student_page(score(grade, self.criteria), self.settings.limits)
+        content = student_page(score(grade, self.criteria), self.settings.limits, self.median)
         if not path.is_file() or path.read_bytes() != content.encode():
             write_file(path, content)
 
@@ -67,11 +68,12 @@ class Gradebook:
         board = [[rank, *(row[name] for name in RANKED)] for rank, row in enumerate(best, 1)]
         write_file(self.out / "grades.csv", to_csv([list(rows[0]), *(row.values() for row in rows)] if rows else []))
         write_file(self.out / "leaderboard.csv", to_csv([["rank", *RANKED], *board]))
-        write_file(self.out / "report.html", to_page(everybody, self.settings, self.criteria))
+        write_file(self.out / "report.html", class_page(everybody, self.settings, self.criteria))
         self.written = time.monotonic()
 
     def close(self) -> None:
         """Write everything that is not up to date."""
+        self.median = median_curve(self.grades.values())
         for grade in self.grades.values():
             self.write_page(grade)
         self.write()

@@ -89,6 +89,9 @@ class Run:
     diverged_at: int | None = None
     one_by_one: bool = False  # answers moved with the batch, so each image was answered alone
     labels: list[int] = field(default_factory=list)  # what each class was called in this run
+    curve: list[tuple[int, float]] = field(default_factory=list)  # images seen, accuracy on the latest
+    confusion: list[list[int]] | None = None  # [true class][predicted class], counts
+    confused: list[dict[str, Any]] | None = None  # the most confident mistakes, as the script's Result has them
 
 
 @dataclass
@@ -114,9 +117,15 @@ class Grade:
     runs: list[Run] = field(default_factory=list)
     isolation: list[str] = field(default_factory=list)  # what the kernel granted
     model: str = ""  # the file, and where it was chosen among several, the name: path[:NAME]
+    date: str = ""  # of the grading, ISO 8601
     log: str = ""  # what the submission printed, the middle left out
     settings: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def median(self) -> Run | None:
+        """The run with the median accuracy, the only one whose curve, confusion and mistakes are kept."""
+        return next((run for run in self.runs if run.accuracy is not None and run.accuracy == self.accuracy), None)
 
     @property
     def counted(self) -> int | None:
@@ -155,6 +164,9 @@ def summarise(grade: Grade, test_images: int) -> None:
     grade.accuracy = statistics.median_low(accuracies)
     grade.accuracy_min, grade.accuracy_max = min(accuracies), max(accuracies)
     grade.accuracy_interval = challenge.wilson_interval(grade.accuracy, test_images)
+    for run in grade.runs:
+        if run is not grade.median:
+            run.curve, run.confusion, run.confused = [], None, None
     seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
     grade.train_seconds = statistics.median(seconds) if seconds else None
 
@@ -212,10 +224,10 @@ def judge(grade: Grade, limits: Limits) -> tuple[str, str]:
 
 def diagnosis(grade: Grade) -> str:
     """What may be behind a low accuracy, or "" where the figures do not show it."""
-    median = next((run for run in grade.runs if run.accuracy == grade.accuracy), Run(0))
-    if median.diverged_at:
+    median = grade.median
+    if median and median.diverged_at:
         return f"the loss stopped being a number at step {median.diverged_at:,}: set a smaller lr in RECIPE"
-    if median.train_accuracy is not None and median.train_accuracy - grade.accuracy > EVAL_GAP:
+    if median and median.train_accuracy is not None and median.train_accuracy - grade.accuracy > EVAL_GAP:
         reached = f"it reached {percent(median.train_accuracy)} in training, but not when tested: "
         return reached + "mind what it does otherwise in eval(), and keep what it learns in nn.Parameter"
     return ""

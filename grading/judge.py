@@ -10,10 +10,10 @@ initial values, drawn here: a grade that depends on the model's own is not verif
 from __future__ import annotations
 
 import dataclasses
-import math
 import secrets
 import tempfile
 from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ UNTRAINED_ACCURACY = 0.4  # an untrained model that does better than this was tr
 START_DROP = 0.02  # what accuracy may lose from other initial values, in the best of up to DRAWS epochs
 DRAWS = 3
 NOISE_DROP = 0.15  # a model that loses more than this to noise nobody sees has memorised the images
+MISTAKES = 12  # that a student is shown, the most confident
 FAR_OVER = 40  # times the limit of parameters: no epoch is spent on such a model
 UNTRAINED = "A model must start untrained: take loaded weights and fixed tables out."
 NO_MEMORISING = "The model must read digits, not recognise stored images: take what it stores out."
@@ -58,6 +59,7 @@ class Grader:
         """Build, train, test a submission with every seed, and judge it. Raises WorkerLost."""
         grade = Grade(submission.student, "", "", key=self.settings.key(submission, self.digest))
         grade.settings, grade.versions = dataclasses.asdict(self.settings), versions()
+        grade.date = datetime.now().astimezone().isoformat(timespec="minutes")
         if submission.problem:
             grade.status, grade.reason, grade.advice = map(safe_text, submission.problem)
             return grade
@@ -86,7 +88,8 @@ class Grader:
         weights, trained = self.train(case, run, program, config)
         facts = trained["facts"]
         run.train_seconds, run.memory_mb = trained["seconds"], trained["memory_mb"]
-        run.train_accuracy = number(facts.get("train_accuracy"))
+        run.curve = curve(facts.get("curve"))
+        run.train_accuracy = run.curve[-1][1] if run.curve else None
         run.images_seen, run.diverged_at = integer(facts.get("images_seen")), integer(facts.get("diverged_at"))
         if program:
             run.buffers += integer(facts.get("formula_numbers")) or 0
@@ -186,6 +189,9 @@ class Grader:
             raise Ended(
                 "rejected", f"it gets {shares} with noise that nobody sees: it has memorised images", NO_MEMORISING
             )
+        if np.isfinite(logits[1]).all():
+            found = exam.evaluation(logits[1], names)
+            run.confusion, run.confused = found.confusion, found.confused[:MISTAKES]
 
     def start_anew(self, case: Case, run: Run, program: str, config: challenge.Config) -> None:
         """Train and test the graph from other initial values: what was brought in its own is lost in all draws."""
@@ -235,8 +241,13 @@ def largest(tensors: Iterable[tuple[str, int]]) -> tuple[str, int] | None:
     return (safe_text(name, 80), numbers) if numbers else None
 
 
-def number(value: Any) -> float | None:
-    return float(value) if type(value) in (int, float) and math.isfinite(value) else None
+def curve(points: Any) -> list[tuple[int, float]]:
+    """A learning curve as a child reports it, {images seen: accuracy}; empty where it is none."""
+    try:
+        found = [(int(images), float(accuracy)) for images, accuracy in points.items()]
+    except (AttributeError, TypeError, ValueError):
+        return []
+    return found if all(0 < images < 1 << 40 and 0 <= accuracy <= 1 for images, accuracy in found) else []
 
 
 def integer(value: Any) -> int | None:

@@ -1,90 +1,84 @@
-"""A page to hand back to one student: verdict, advice, points, figures, prints. It tells nothing of anybody else."""
+"""A page to hand back to one student: verdict, advice, points, figures, mistakes. It names nobody else."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from grading.feedback import next_steps
 from grading.grades import SCORED, Grade, Run, limits_of, margins
-from grading.markup import cell, document, name, row, table, text
+from grading.page import SHOWN, TITLE, asked, ends, kind, points, words
 from grading.points import MEASURES, Scored
-from grading.scatter import shape
-from grading.shown import SHOWN, ends, points, words
 from mnist_efficient_model import Limits, percent
+from pages import Cell, heads, mistake, number, render
+from pages.chart import Chart, curve_chart
+
+Curve = Sequence[tuple[int, float]]
+LEAST = 5  # curves: the median of fewer would tell too much of a single one
 
 
-def verdict(scored: Scored, limits: Limits) -> str:
-    """Status, score and reason, and what to do next."""
-    grade = scored.grade
-    score = "not graded yet" if scored.score is None else f"{points(scored.score)} of {points(scored.max_score)} points"
-    steps = "".join(f"<li>{text(step)}</li>\n" for step in next_steps(grade, limits))
-    unverified = (
-        "<p><strong>Not verified:</strong> what is measured here rests on the submission's own code.</p>\n"
-        if grade.verified is False
-        else ""
-    )
-    return (
-        f'<p class="verdict {shape(grade.status)}"><strong class="{shape(grade.status)}">{text(words(grade.status))}'
-        f"</strong> <span>{score}</span></p>\n<p>{text(grade.reason)}</p>\n{unverified}"
-        + f"<h2>What to do next</h2>\n<ul>\n{steps}</ul>\n"
-        * bool(steps)
-    )
+def median_curve(grades: Iterable[Grade]) -> Curve:
+    """The median of the learning curves of a class; empty where it has too few."""
+    curves = [grade.median.curve for grade in grades if grade.median and grade.median.curve]
+    n = max((curve[-1][0] for curve in curves), default=0)
+    complete = [curve for curve in curves if curve[-1][0] == n]
+    if len(complete) < LEAST:
+        return []
+    images = np.linspace(0, n, 26).round()[1:]
+    accuracies = np.median([np.interp(images, *zip(*curve, strict=True)) for curve in complete], axis=0)
+    return list(zip(images.astype(int).tolist(), accuracies.tolist(), strict=True))
 
 
-# --- Points and limits ------------------------------------------------------------------------------------------------
+def learning_curve(grade: Grade, median: Curve) -> Chart | None:
+    """Of the median run, beside the class's median."""
+    curve = grade.median.curve if grade.median else []
+    if not curve:
+        return None
+    about = f"{percent(curve[-1][1])} at the end of the epoch"
+    legend = [(kind(grade.status), "this model")] + [("mean", "median of the class")] * bool(median)
+    accuracies = [0.99, *(accuracy for _, accuracy in [*curve, *median])]
+    span = (min(accuracies), max(accuracies))
+    return curve_chart(curve, kind(grade.status), about, median, "median of the class", span, (440, 300), legend)
 
 
-def points_table(scored: Scored) -> str:
+def worst(confusion: Sequence[Sequence[int]]) -> str:
+    """The most frequent mistake, in words."""
+    n, actual, predicted = max((n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if i != j)
+    return f"Most often, {actual} was taken for {predicted}: {n:,} of {sum(confusion[actual]):,}." if n else ""
+
+
+def point_rows(scored: Scored) -> list[list[Any]]:
     """A row for each criterion, with what was measured for it."""
     rows = []
     for criterion, given in scored.parts:
-        value = None
+        measured = ""
         if scored.grade.status in SCORED and criterion.measure in SHOWN:
-            value = MEASURES[criterion.measure](scored.grade)
-        cells = [
-            cell(text(criterion.name), tag="th"),
-            cell("" if value is None else text(SHOWN[criterion.measure](value))),
-            cell(text(ends(criterion))),
-            cell("" if given is None else points(given), given),
-            cell(points(criterion.points), criterion.points),
-        ]
-        rows.append(row(cells))
-    total = "" if scored.score is None else points(scored.score)
-    blank = cell("")
-    last = [cell("All", tag="th"), blank, blank, cell(total, scored.score)]
-    rows.append(row([*last, cell(points(scored.max_score), scored.max_score)], "total"))
-    return table(
-        ("Criterion", "Measured", "All points to none", "Points", "Of"), rows, "Points", "plain", ("Points", "Of")
-    )
+            measured = number(MEASURES[criterion.measure](scored.grade), SHOWN[criterion.measure]).text
+        rows.append([criterion.name, measured, *ends(criterion), number(given, points), number(criterion.points)])
+    return rows
 
 
-def yes(holds: bool) -> str:
-    return f'<span class="{"passed" if holds else "failed"}">{"yes" if holds else "no"}</span>'
+def held(holds: bool, close: bool = False) -> Cell:
+    return Cell(("yes" if holds else "no") + ", but close" * close, kind="passed" if holds else "failed")
 
 
-def limits_table(grade: Grade, limits: Limits) -> str:
+def limit_rows(grade: Grade, limits: Limits) -> list[list[Any]]:
     """What is asked, what was measured, and whether it holds; blank where nothing was measured."""
-    asked = {
-        "parameters": f"fewer than {limits.parameters:,}",
-        "accuracy": f"at least {percent(limits.accuracy)}",
-    }
+    texts = {"parameters": f"fewer than {limits.parameters:,}", "accuracy": f"at least {percent(limits.accuracy)}"}
     found = {margin.what: margin for margin in margins(grade, limits)}
-    rows = []
-    for what, limit in asked.items():
-        measured, holds = "", ""
-        if margin := found.get(what):
-            measured, holds = text(margin.sentence), yes(margin.holds) + ", but close" * margin.close
-        rows.append(row([cell(what.capitalize(), tag="th"), *map(cell, (limit, measured, holds))]))
+    rows: list[list[Any]] = []
+    for what, limit in texts.items():
+        margin = found.get(what)
+        measured = [Cell(margin.sentence, kind="prose"), held(margin.holds, margin.close)] if margin else ["", ""]
+        rows.append([what.capitalize(), limit, *measured])
     seen = sorted({run.images_seen for run in grade.runs if run.images_seen is not None})
     images = ", ".join(f"{n:,}" for n in seen) + " images seen" * bool(seen)
     diverged = any(run.diverged_at for run in grade.runs)
-    holds = yes(not diverged) if diverged or (grade.status in SCORED and grade.accuracy is not None) else ""
-    rows.append(row([cell("One epoch", tag="th"), *map(cell, ("each training image once", images, holds))]))
-    return table(("Limit", "Asked", "Measured", "Holds"), rows, "Limits", "plain")
-
-
-# --- Runs -------------------------------------------------------------------------------------------------------------
+    judged = diverged or (grade.status in SCORED and grade.accuracy is not None)
+    return [*rows, ["One epoch", "each training image once", images, held(not diverged) if judged else ""]]
 
 
 def note(run: Run) -> str:
@@ -95,73 +89,65 @@ def note(run: Run) -> str:
     return "; ".join(found)
 
 
-COLUMNS: dict[str, Callable[[Run], Any]] = {
-    "Seed": lambda run: run.seed,
-    "Accuracy": lambda run: run.accuracy,
-    "In training": lambda run: run.train_accuracy,
-    "Before training": lambda run: run.untrained_accuracy,
-    "Parameters": lambda run: run.parameters,
-    "Other numbers": lambda run: run.buffers or None,
-    "Seconds": lambda run: run.train_seconds,
-    "Memory, MB": lambda run: run.memory_mb,
-    "Images seen": lambda run: run.images_seen,
-    "Note": note,
-    "Classes called": lambda run: " ".join(map(str, run.labels)),
+COLUMNS = {  # header -> the field of a run, how it is written
+    "Accuracy": ("accuracy", percent),
+    "In training": ("train_accuracy", percent),
+    "Before training": ("untrained_accuracy", percent),
+    "Parameters": ("parameters", "{:,}".format),
+    "Other numbers": ("buffers", "{:,}".format),
+    "Seconds": ("train_seconds", "{:,.2f}".format),
+    "Memory, MB": ("memory_mb", "{:,}".format),
+    "Images seen": ("images_seen", "{:,}".format),
 }
-WORDS = ("Note", "Classes called")
-FRACTIONS = ("Accuracy", "In training", "Before training")
 
 
-def run_cell(column: str, value: Any) -> str:
-    if value is None or isinstance(value, str):
-        return cell(text(value or ""), kind="note" if column == "Note" else "")
-    if column in FRACTIONS:
-        return cell(percent(value), value)
-    return cell(f"{value:,.2f}" if isinstance(value, float) else f"{value:,}", value)
+def run_table(runs: Sequence[Run]) -> tuple[list[Any], list[list[Any]]]:
+    """Header, and a row for each seed; columns without anything are left out."""
+    kept = {head: about for head, about in COLUMNS.items() if any(getattr(run, about[0]) for run in runs)}
+    notes = [[Cell(note(run), kind="prose")] if any(map(note, runs)) else [] for run in runs]
+    rows = [
+        [f"seed {run.seed}", *(number(getattr(run, name), write) for name, write in kept.values()), *last]
+        for run, last in zip(runs, notes, strict=True)
+    ]
+    return heads(["Run", *kept, *["Note"] * any(notes)], kept), rows
 
 
-def runs_table(runs: Sequence[Run]) -> str:
-    """A row for each seed; columns without anything are left out."""
-    if not runs:
-        return "<p>It did not come to a run.</p>\n"
-    rows = [{column: value(run) for column, value in COLUMNS.items()} for run in runs]
-    kept = [column for column in COLUMNS if any(cells[column] not in (None, "") for cells in rows)]
-    shown = [row(run_cell(column, cells[column]) for column in kept) for cells in rows]
-    return table(kept, shown, "Runs", "runs", [column for column in kept if column not in WORDS]) + (
-        '<p class="small">"In training" is the accuracy at the end of the epoch, on augmented images. In each run the '
-        "classes 0 to 9 are called by other numbers, so that no model can bring its answers along.</p>\n"
-    )
-
-
-# --- The page ---------------------------------------------------------------------------------------------------------
-
-
-def made(grade: Grade) -> str:
+def made(grade: Grade, settings: dict[str, Any]) -> dict[str, list[Any]]:
     """Settings and versions behind a grade."""
-    settings = grade.settings if isinstance(grade.settings, dict) else {}
-    rows = {
-        "Data": settings.get("dataset"),
+    found = {
+        "Graded": grade.date[:16].replace("T", " "),
         "Seeds": ", ".join(map(str, settings.get("seeds") or [])),
-        "Model chosen": settings.get("model_name"),
-        "Seconds allowed": settings.get("seconds") and f"{settings['seconds']:,g}",
-        "Memory allowed": settings.get("memory") and f"{settings['memory'] >> 20:,} MB",
-        "Isolation": ", ".join(["processes", *grade.isolation]) if grade.runs else None,
+        "Model": grade.model,
+        "Allowed": f"{settings['seconds']:,g} s, {settings['memory'] >> 20:,} MB" if "memory" in settings else "",
+        "Isolation": ", ".join(["processes", *grade.isolation]) if grade.runs else "",
         "Versions": ", ".join(f"{package} {version}" for package, version in grade.versions.items()),
     }
-    return '<dl class="made">' + "".join(f"<dt>{k}</dt><dd>{text(v)}</dd>\n" for k, v in rows.items() if v) + "</dl>\n"
+    return {name: [value] for name, value in found.items() if value}
 
 
-def to_student_page(scored: Scored, default: Limits) -> str:
+def student_page(scored: Scored, default: Limits, median: Curve) -> str:
     """The whole page; ``default`` are the limits of a grade whose file does not tell under which it was given."""
     grade = scored.grade
-    limits = limits_of(grade, default)
-    printed = grade.log.replace("\r\n", "\n").replace("\r", "\n")
-    body = (
-        f"<h1>{name(grade.student, 3000)}</h1>\n{verdict(scored, limits)}"
-        f"<h2>Points</h2>\n{points_table(scored)}"
-        f"<h2>Limits</h2>\n{limits_table(grade, limits)}"
-        f"<h2>Runs</h2>\n{runs_table(grade.runs)}"
-        + f"<h2>What it printed</h2>\n<pre>{text(printed)}</pre>\n" * bool(printed.strip())
-        + f"<footer>\n{made(grade)}</footer>\n"
+    limits, settings = limits_of(grade, default), grade.settings if isinstance(grade.settings, dict) else {}
+    confusion = grade.median.confusion if grade.median else None
+    return render(
+        Path(__file__).parent / "student.html",
+        title=f"{grade.student}: {TITLE[0].lower()}{TITLE[1:]}",
+        assignment=TITLE,
+        asked=asked(limits, settings.get("dataset", ""), settings.get("seeds") or []),
+        grade=grade,
+        kind=kind(grade.status),
+        status=words(grade),
+        score=None if scored.score is None else f"{points(scored.score)} of {points(scored.max_score)} points",
+        steps=next_steps(grade, limits),
+        limits=limit_rows(grade, limits),
+        curve=learning_curve(grade, median),
+        confusion=confusion,
+        worst=worst(confusion) if confusion else "",
+        mistakes=[mistake(each) for each in (grade.median.confused or [])] if grade.median else [],
+        point_heads=heads(("Criterion", "Measured", "All points at", "None at", "Points", "Of"), ("Points", "Of")),
+        points=point_rows(scored),
+        runs=run_table(grade.runs),
+        printed=grade.log.replace("\r\n", "\n").replace("\r", "\n"),
+        made=made(grade, settings),
     )
-    return document(f"{grade.student}: the efficient-MNIST challenge", body, "student")

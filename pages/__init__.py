@@ -14,6 +14,7 @@ import hashlib
 import re
 import struct
 import zlib
+from collections.abc import Callable, Container, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ COLOURS, TABLES, STYLE, SORTING, SCRIPT = (
 STYLE, SCRIPT = f"{COLOURS}{TABLES}{STYLE}", f"{SORTING}{SCRIPT}"
 # Control characters but for tab and line feed, those that change the direction of what follows, lone surrogates.
 UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
+NEGATIVE = bytes(range(255, -1, -1))
 PER_CENT = re.compile(r"(?<=\d) %")
 
 
@@ -37,6 +39,16 @@ class Cell(NamedTuple):
     value: float | None = None
     kind: str = ""  # CSS classes
     href: str = ""
+
+
+def number(value: float | None, write: Callable[[float], str] = "{:,}".format) -> Cell:
+    """The cell of a number; blank where there is none."""
+    return Cell("") if value is None else Cell(write(value), value)
+
+
+def heads(names: Iterable[Any], numbers: Container[Any]) -> list[Cell]:
+    """Headers, those above numbers to the right."""
+    return [Cell(name, kind="number" * (name in numbers)) for name in names]
 
 
 def fit(value: Any) -> Any:
@@ -61,12 +73,18 @@ def png(pixels: bytes, side: int = 28) -> str:
     """The address (data:) of an image of side x side bytes, 0 for paper and 255 for ink; ValueError if it is none."""
     if len(pixels) != side * side:
         raise ValueError(f"{len(pixels)} bytes, where an image has {side * side}")
-    rows = b"".join(b"\0" + bytes(255 - pixel for pixel in pixels[i : i + side]) for i in range(0, side * side, side))
+    rows = b"".join(b"\0" + pixels[i : i + side].translate(NEGATIVE) for i in range(0, side * side, side))
     header = struct.pack(">2I5B", side, side, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
     parts = [struct.pack(">I", len(c)) + kind + c + struct.pack(">I", zlib.crc32(kind + c)) for kind, c in chunks]
     content = b"\x89PNG\r\n\x1a\n" + b"".join(parts)
     return f"data:image/png;base64,{base64.b64encode(content).decode()}"
+
+
+def mistake(entry: dict[str, Any]) -> tuple[str, str]:
+    """One of a run's ``confused``: the address of its image, and what was taken for what, how confidently."""
+    pixels = zlib.decompressobj().decompress(bytes.fromhex(entry["pixels"]), 10_000)
+    return png(pixels), f"{entry['label']} → {entry['predicted']}, {100 * entry['confidence']:.0f} %"
 
 
 @functools.cache

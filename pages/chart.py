@@ -19,6 +19,7 @@ from pages import COLOURS, HERE, render
 
 SCALES = {
     "linear": float,
+    "count": float,  # linear, with ticks at whole numbers only
     "log": math.log10,
     "accuracy": lambda accuracy: -math.log10(min(1, max(1 - accuracy, 1e-4))),  # from 98 to 99 % as from 90 to 95 %
 }
@@ -31,6 +32,7 @@ MARKS = {
 }
 Edge = float | None
 Legend = Sequence[tuple[str, str]]  # (kind, what it means)
+Points = Sequence[tuple[float, float]]
 LETTER = 6.6  # the width of one, in the units of the drawing, whose text is 12 units high
 
 
@@ -59,11 +61,11 @@ class Axis:
     def ticks(self, gap: float) -> list[tuple[float, str]]:
         """(place, text) of round values, no two nearer than ``gap``, a fraction of the axis."""
         ends = [
-            {"linear": float, "log": lambda e: 10**e, "accuracy": lambda e: 1 - 10**-e}[self.scale](e)
+            {"log": lambda e: 10**e, "accuracy": lambda e: 1 - 10**-e}.get(self.scale, float)(e)
             for e in (self.low, self.high)
         ]
         found: list[float] = []
-        for digits in ((1,), (1, 3), (1, 2, 5), range(1, 10)) if self.scale != "linear" else ():
+        for digits in ((1,), (1, 3), (1, 2, 5), range(1, 10)) if self.scale in ("log", "accuracy") else ():
             values = [digit * 10.0**power for power in range(-5, 16) for digit in digits]
             values = sorted(1 - value for value in values) if self.scale == "accuracy" else values
             found = [value for value in values if ends[0] <= value <= ends[1]]
@@ -72,6 +74,7 @@ class Axis:
         if len(found) < 4:  # a small part of a decade: equal steps
             step = 10 ** math.floor(math.log10(ends[1] - ends[0]))
             step = next(step * part for part in (0.1, 0.2, 0.5, 1, 2) if (ends[1] - ends[0]) / (step * part) <= 8)
+            step = max(1.0, step) if self.scale == "count" else step
             first, last = math.ceil(ends[0] / step), math.floor(ends[1] / step)
             found = [step * i for i in range(first, last + 1)]
         kept: list[tuple[float, str]] = []
@@ -172,6 +175,22 @@ class Chart:
                 text["lead"] = f"M{point['x']} {point['y']}L{end[0]:.1f} {end[1]:.1f}"
             placed.append(text)
         return placed
+
+
+def curve_chart(
+    curve: Points, kind: str, about: str, other: Points = (), about_other: str = "",
+    span: Sequence[float] = (0.5, 0.99), size: tuple[int, int] = (300, 210), legend: Legend = (),
+) -> Chart:  # fmt: skip
+    """A learning curve, of (training images seen, accuracy on the latest); in grey another one for comparison."""
+    x = Axis([0, *(images for images, _ in [*curve, *other])], label="training images", margin=0)
+    chart = Chart(x, Axis(span, "accuracy"), f"Learning curve of {about}", size, legend)
+    if other:
+        chart.line(other, "mean", about_other)
+    chart.line(curve, kind, about)
+    for images, accuracy in curve:
+        title = f"{images:,} images: {math.floor(1e4 * accuracy) / 100:.2f} %"
+        chart.point(images, accuracy, "dot", title, classes=kind)
+    return chart
 
 
 def shared(a: Sequence[float], b: Sequence[float]) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pages.chart import Axis, Chart, short
+from pages.chart import Axis, Chart, curve_chart, short
 from report.results import ACCURACY, PARAMETERS, Experiment, Group, frontier, percent
 
 # Published for one epoch of MNIST: parameters, accuracy, name, where. The first has more parameters than the challenge
@@ -61,19 +61,12 @@ def accuracy_over(groups: Sequence[Group], cost: str) -> Chart | None:
 
 def learning_curve(group: Group, best: Group | None = None, span: tuple[float, float] = (0.5, 0.99)) -> Chart | None:
     """Accuracy on the training images as they are seen first, of the first seed; in grey that of the best group."""
-    curve, colour = group.first.curve, kind(group)
+    curve = group.first.curve
     if not curve:
         return None
-    shown = [group] if best in (None, group) else [best, group]
-    x = Axis([0, *(images for each in shown for images, _ in each.first.curve)], label="training images", margin=0)
     end = f"{group.label}: {percent(curve[-1][1])} % of the training images at the end"
-    chart = Chart(x, Axis(span, "accuracy"), f"Learning curve of {end}", size=(300, 210))
-    for each in shown:
-        about = end if each is group else f"for comparison: {each.label}"
-        chart.line(each.first.curve, colour if each is group else "mean", about)
-    for images, accuracy in curve:
-        chart.point(images, accuracy, "dot", f"{images:,} images: {percent(accuracy)} %", classes=colour)
-    return chart
+    other = (best.first.curve, f"for comparison: {best.label}") if best not in (None, group) else ()
+    return curve_chart(curve, kind(group), end, *other, span=span)
 
 
 def sweep(experiment: Experiment) -> Chart | None:

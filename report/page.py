@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pages import Cell, render
+from pages import Cell, heads, render
 from report import charts
 from report.results import ACCURACY, CLASSES, PARAMETERS, Experiment, Folder, Group, Run, percent
 
@@ -69,10 +69,6 @@ def grid(experiment: Experiment) -> tuple[list[str], list[list[Cell]]] | None:
     downs, acrosses = (list(dict.fromkeys(values[i] for values in means)) for i in (0, 1))
     rows = [[Cell(down), *shaded([means.get((down, across)) for across in acrosses])] for down in downs]
     return [f"{experiment.keys[0]} \\ {experiment.keys[1]}", *map(str, acrosses)], rows
-
-
-def heads(first: str, others: Iterable[Any]) -> list[Any]:
-    return [first, *(Cell(other, kind="number") for other in others)]
 
 
 def figures(table: Sequence[Sequence[str]]) -> list[list[Any]]:
@@ -136,8 +132,8 @@ def page(folder: Folder, drawn: dict[str, Any]) -> str:
         notes=list(dict.fromkeys(run.note for run in runs if run.note)),
         passed=sum(group.passed for group in groups),
         columns=COLUMNS,
-        heads=heads("model", COLUMNS),
-        class_heads=heads("model", range(CLASSES)),
+        heads=heads(["model", *COLUMNS], COLUMNS),
+        class_heads=heads(["model", *range(CLASSES)], range(CLASSES)),
         rows=results_table(groups),
         drawn=drawn,
         models=[(g, charts.learning_curve(g, best, span), cells(g)) for g in groups],

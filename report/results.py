@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pages import png
+from pages import mistake
 
 PARAMETERS, ACCURACY = 25_000, 0.95  # the challenge's limits: fewer than, at least
 CLASSES = 10
@@ -73,11 +73,6 @@ class Run:
     @classmethod
     def read(cls, run: dict[str, Any]) -> Run:
         """Raises KeyError for a field that is missing, TypeError or ValueError for one that cannot be drawn."""
-        mistakes = []
-        for mistake in (run["confused"] or [])[:12]:
-            pixels = zlib.decompressobj().decompress(bytes.fromhex(mistake["pixels"]), CLASSES**4)
-            confidence = f"{100 * fraction(mistake['confidence']):.0f} %"
-            mistakes.append((png(pixels), f"{mistake['label']} → {mistake['predicted']}, {confidence}"))
         costs = ("train_seconds", "macs", "latency_ms", "peak_memory_mb")
         return cls(
             **{name: str(run[name]) for name in ("model", "dataset", "scored_on", "device")},
@@ -90,7 +85,7 @@ class Run:
             diverged=run["diverged_at"] is not None,
             config=dict(run["config"]),
             confusion=optional(matrix, run["confusion"]),
-            mistakes=mistakes,
+            mistakes=[mistake(each) for each in (run["confused"] or [])[:12]],
             curve=[(number(point["images"]), fraction(point["accuracy"])) for point in run["curve"]],
             versions=", ".join(f"{name} {version}" for name, version in run["versions"].items()),
             note=optional(str, run["note"]),

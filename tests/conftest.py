@@ -5,7 +5,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import drawings
 import numpy as np
 import pytest
 import torch
@@ -156,3 +158,14 @@ def start(places: list[str]):
     for process in started:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium."""
+    try:
+        driver = drawings.open_browser(tmp_path_factory.mktemp("chromium"))
+    except RuntimeError as missing:
+        pytest.skip(str(missing))
+    yield driver
+    driver.quit()

@@ -50,9 +50,9 @@ class TestWhatToDoNext:
     def test_follows_from_the_figures_of_a_model_that_ran(self, grade, advice, not_said):
         assert advice in steps(grade) and not_said not in steps(grade)
 
-    def test_is_nothing_where_every_limit_holds_with_a_margin(self):
-        (only,) = next_steps(a_grade(0.98), Limits())
-        assert only.startswith("Well done") and "nothing else to do" in only
+    def test_of_a_pass_with_a_margin_is_fewer_parameters_and_the_leaderboard(self):
+        (only,) = next_steps(a_grade(0.98, parameters=8_000, buffers=500), Limits())
+        assert only.startswith("Well done") and "fewer parameters than 8,500" in only and "leaderboard" in only
 
     @pytest.mark.parametrize("status", ["invalid", "timeout", "out_of_memory", "crashed", "rejected"])
     def test_of_a_model_that_was_not_judged_is_the_grades_own_advice_and_a_check(self, status):

@@ -412,7 +412,9 @@ class TestTheAccuracy:
         finally:
             torch.set_num_threads(threads)
         assert found["accuracy"] == result.test_accuracy
-        assert found["runs"][0]["train_accuracy"] == result.curve[-1]["accuracy"]
+        (run,) = found["runs"]
+        assert run["curve"] == [[point["images"], point["accuracy"]] for point in result.curve]
+        assert run["confusion"] == result.confusion and run["confused"] == result.confused[:12]
 
     def test_is_taken_under_other_names_of_the_classes_for_each_seed(self, grade_here, on_digits, tmp_path):
         (tmp_path / "class").mkdir()
@@ -421,6 +423,12 @@ class TestTheAccuracy:
         runs = json.loads((tmp_path / "grades" / "students" / "alice.json").read_text())["runs"]
         assert [sorted(run["labels"]) for run in runs] == [list(range(10))] * 2
         assert runs[0]["labels"] != runs[1]["labels"] and min(run["accuracy"] for run in runs) > 0.95
+        (median,) = [run for run in runs if run["confusion"]]
+        assert sum(median["confusion"][c][c] for c in range(10)) == 500 * median["accuracy"]
+
+    @pytest.mark.parametrize("odd", [None, 7, {"x": 0.5}, {"64": "a"}, {"64": 1.5}, {"-1": 0.5}, {"64": float("nan")}])
+    def test_in_training_is_read_as_untrusted(self, odd):
+        assert judge.curve(odd) == [] and judge.curve({"64": 0.5, "128": 1}) == [(64, 0.5), (128, 1.0)]
 
 
 class Home(torch.nn.Module):

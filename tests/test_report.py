@@ -251,17 +251,6 @@ class TestThePage:
             assert names <= {"svg", "style", "g", "a", "path", "rect", "text", "title"}
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    drawings = pytest.importorskip("drawings")
-    try:
-        driver = drawings.open_browser(tmp_path_factory.mktemp("chromium"))
-    except (RuntimeError, ImportError) as missing:
-        pytest.skip(str(missing))
-    yield driver
-    driver.quit()
-
-
 class TestInABrowser:
     NAMES = (
         "[...document.querySelectorAll('#results ~ .wide tbody tr.one:not([hidden])')].map(r => r.cells[0].textContent)"
