@@ -52,12 +52,9 @@ DATASETS = {"mnist": "MNIST", "strokes": None, "fashion": "FashionMNIST", "kmnis
 class ChallengeError(Exception):
     """An error with a one-line message for the user: ChallengeError(message, exit status)."""
 
-    def __init__(self, message: str, status: int) -> None:
-        super().__init__(message, status)
+    def __init__(self, message: str, status: int = USAGE) -> None:  # the default for pickle, which sets it afterwards
+        super().__init__(message)
         self.status = status
-
-    def __str__(self) -> str:
-        return self.args[0]
 
 
 # --- The limits, the recipe of the one epoch, and the command line ----------------------------------------------------
