@@ -197,6 +197,11 @@ LAYOUTS: dict[str, Files] = {
     "notebook_with_a_broken_scratch_cell": {"a.ipynb": notebook(NET, "for x in\n", "net?")},
     "notebook_that_is_plain_python": {"a.ipynb": NET},
     "notebook_beside_the_model": {"model.py": NET, "explore.ipynb": notebook("class Net(")},
+    "of_two_models_the_one_that_is_made": {
+        "net.py": f"{NET}class Other(Net): x = 1\nclass Wide(nn.Module):\n"
+        "    def __init__(self):\n        super().__init__()\n        self.fc = nn.Linear(784, 10, bias=False)\n"
+        "    def forward(self, x): return self.fc(x.flatten(1))\nfor _ in range(2):\n    model = Other()\n"
+    },
     "a_copy_in_the_evaluation": {
         "net.py": NET,
         "evaluate.py": f"{NET}\nn = Net()\nn.load_state_dict(torch.load('x'))\n",
@@ -220,6 +225,24 @@ FAULTS: dict[str, tuple[Files, str, str]] = {  # files, words of the reason, wor
         {"net.py": HEAD + NOT_MADE % "config" + "\n        super().__init__()\n"},
         "net.py, line 4: class Net(nn.Module): -- its constructor needs 'config': give it a default",
         "Give each a default",
+    ),
+    "arguments_of_two_build_models": (
+        {
+            "a.py": NET + "\ndef build_model(width): return Net()\n",
+            "b.py": NET + "\ndef build_model(n): return Net()\n",
+        },
+        "b.py, line 12: def build_model(n): return Net() -- build_model() needs 'n'",
+        "Give each a default",
+    ),
+    "a_build_model_of_keras": (
+        {"model.py": "from tensorflow import keras\ndef build_model(shape):\n    return keras.Sequential()\n"},
+        "model.py is written with tensorflow, not with PyTorch",
+        "class of nn.Module",
+    ),
+    "a_model_that_was_not_handed_in": (
+        {"train.py": "from torch import nn\nfrom network import Net\ndef train():\n    nn.MSELoss()(Net())\n"},
+        "train.py defines no model, and imports 'network', which is not among the files read",
+        "Hand in the file",
     ),
     "arguments_of_build_model": (
         {"model.py": NET + "\ndef build_model(width):\n    return Net()\n"},

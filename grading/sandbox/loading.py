@@ -11,6 +11,7 @@ import re
 import types
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,8 @@ Builder = Callable[[], nn.Module]
 LISTED = 8  # candidates that a reason names
 ONE_MODEL = "Put the model into a file model.py, as its one complete nn.Module, or add a function build_model() there."
 TO_THE_TOP = "Move its class to the top of the file, or add build_model(): no arguments, and it returns the model."
-MAKES_A_MODEL = re.compile(r"def forward\(|\bnn\.[A-Z]")
+MAKES_A_MODEL = re.compile(r"def forward\(|\bnn\.(?!\w*Loss\b)[A-Z]")
+HAND_IT_IN = "Hand in the file that defines the model, too."
 OTHERS = re.compile(r"^\s*(?:import|from)\s+(tensorflow|keras|sklearn|jax|flax|paddle|mxnet|xgboost)\b", re.MULTILINE)
 
 
@@ -44,6 +46,7 @@ def choose(found: Definitions, files: list[str], wanted: str | None) -> tuple[st
         try:
             module = found.load(file)
             for name, make in models(module, found, wanted).items():
+                trial(make)
                 builders[file, name] = make
                 imported = getattr(make, "__module__", module.__name__) != module.__name__
                 order[file, name] = ("RECIPE" not in vars(module), imported)
@@ -77,6 +80,8 @@ def models(module: types.ModuleType, found: Definitions, wanted: str | None) -> 
     name, main = wanted or "build_model", os.path.relpath(module.__file__, found.folder)
     instances = {name: partial(copy.deepcopy, v) for name, v in vars(module).items() if isinstance(v, nn.Module)}
     if callable(value := instances.get(name, vars(module).get(name))):
+        if not remaining({name: value}):
+            refuse_other_frameworks(module, main)
         return {name: value}
     if wanted:
         raise Invalid(f"{main} has no class or function {name!r}", ONE_MODEL)
@@ -86,7 +91,9 @@ def models(module: types.ModuleType, found: Definitions, wanted: str | None) -> 
     imported = {name: kind for name, kind in kinds.items() if kind.__module__ in others}
     for builders in (own, imported, instances):
         if complete := remaining(builders):
-            return complete
+            made = called(found)
+            return {name: make for name, make in complete.items() if name in made} or complete
+    refuse_other_frameworks(module, main)
     if incomplete := list((own or instances or imported).values()):
         trial(incomplete[-1])
     raise no_model(module, found)
@@ -106,6 +113,12 @@ def remaining(builders: Mapping[Any, Builder]) -> dict[Any, Builder]:
     return {key: builders[key] for key, model in built.values() if type(model) not in used}
 
 
+def called(found: Definitions) -> set[str]:
+    """The names that the code calls: of several models in a file, the one that is made is handed in."""
+    functions = [n.func for node in found.statements for n in ast.walk(node) if isinstance(n, ast.Call)]
+    return {getattr(each, "id", getattr(each, "attr", "")) for each in functions}
+
+
 def answers(model: nn.Module, otherwise: Any) -> Any:
     """What a model makes of noise, as bytes; ``otherwise`` where it cannot tell."""
     images = torch.rand(2, 1, challenge.SIDE, challenge.SIDE, generator=torch.Generator().manual_seed(0))
@@ -120,24 +133,30 @@ def no_model(module: types.ModuleType, found: Definitions) -> Invalid:
     """Why a file that defines no model does not."""
     path, folder = module.__file__, str(found.folder)
     main = os.path.relpath(path, folder)
-    with open(path, encoding="utf-8") as file:
-        text = file.read()
+    text = Path(path).read_text(encoding="utf-8")
     if not text.strip():
         return Invalid(f"{main} is empty", "Put the model into it, and save the file before you hand it in.")
     skipped = [each for each in found.skipped if each.path == path]
     for each in skipped:
         if isinstance(each.error, SyntaxError) or (each.error and isinstance(each.node, ast.ClassDef)):
             return reasons.describe(each.error, "loading it", folder, found)
-    if other := OTHERS.search(text):
-        return Invalid(
-            f"{main} is written with {other[1]}, and has no PyTorch model", "Write it as a class of nn.Module."
-        )
     functions = [node for (file, _), node in found.defined.items() if file == path and hasattr(node, "args")]
     for node in [*(each.node for each in skipped if not each.error), *functions]:
         if MAKES_A_MODEL.search(ast.unparse(node)):
             where = reasons.line_of(path, node.lineno, folder)
             return Invalid(f"{where} -- a model is made in here, which is not run: only definitions are", TO_THE_TOP)
+    missing = {each.error.name for each in skipped if isinstance(each.error, ModuleNotFoundError)}
+    if missing and "torch" in text:
+        names = " and ".join(map(repr, sorted(missing)))
+        return Invalid(f"{main} defines no model, and imports {names}, which is not among the files read", HAND_IT_IN)
     return Invalid(f"{main} has no model: it defines no class of nn.Module, and no build_model()", ONE_MODEL)
+
+
+def refuse_other_frameworks(module: types.ModuleType, main: str) -> None:
+    """Raise Invalid for a file that is written with one of them, and without PyTorch."""
+    text = Path(module.__file__).read_text(encoding="utf-8")
+    if "torch" not in text and (other := OTHERS.search(text)):
+        raise Invalid(f"{main} is written with {other[1]}, not with PyTorch", "Write it as a class of nn.Module.")
 
 
 # --- Building ---------------------------------------------------------------------------------------------------------
