@@ -53,7 +53,6 @@ class Definitions(importlib.abc.MetaPathFinder):
         self.folders = [folder, *sorted(str(path) for path in self.folder.rglob("*") if path.is_dir())]
         self.main = ""  # the file that is being loaded
         self.modules: dict[str, types.ModuleType] = {}  # by path: a file is one module under all its names
-        self.statements: list[ast.stmt] = []  # all at the top of files, whether they were run or skipped
         self.skipped: list[Skipped] = []
         self.defined: dict[tuple[str, str], ast.stmt] = {}  # functions and classes by path and name
         self.effects = set(EFFECTS)
@@ -128,7 +127,6 @@ class Loader(SourceFileLoader):
     def run(self, body: list[ast.stmt], names: dict[str, Any]) -> None:
         """Run those statements that are definitions, and note those that are none, or fail."""
         definitions = self.definitions
-        definitions.statements += body
         for node in body:
             try:
                 match node:

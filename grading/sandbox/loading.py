@@ -22,6 +22,7 @@ import mnist_efficient_model as challenge
 from grading.sandbox import reasons
 from grading.sandbox.definitions import Definitions
 from grading.sandbox.reasons import RECIPE, Invalid
+from grading.sandbox.sources import parse, parts
 
 Builder = Callable[[], nn.Module]
 LISTED = 8  # candidates that a reason names
@@ -114,9 +115,14 @@ def remaining(builders: Mapping[Any, Builder]) -> dict[Any, Builder]:
 
 
 def called(found: Definitions) -> set[str]:
-    """The names that the code calls: of several models in a file, the one that is made is handed in."""
-    functions = [n.func for node in found.statements for n in ast.walk(node) if isinstance(n, ast.Call)]
-    return {getattr(each, "id", getattr(each, "attr", "")) for each in functions}
+    """The names that any of the student's code calls: of several models in a file, the one that is made is handed in."""
+    names = set()
+    for path in found.folder.rglob("*.*"):
+        for text in parts(path.read_text(encoding="utf-8")) if path.suffix in (".py", ".ipynb") else ():
+            with contextlib.suppress(SyntaxError):
+                calls = [node.func for node in ast.walk(parse(text)) if isinstance(node, ast.Call)]
+                names |= {getattr(each, "id", getattr(each, "attr", "")) for each in calls}
+    return names
 
 
 def answers(model: nn.Module, otherwise: Any) -> Any:
