@@ -92,7 +92,7 @@ def models(module: types.ModuleType, found: Definitions, wanted: str | None) -> 
     imported = {name: kind for name, kind in kinds.items() if kind.__module__ in others}
     for builders in (own, imported, instances):
         if complete := remaining(builders):
-            made = called(found)
+            made = called(found) if len(complete) > 1 else ()  # of several, the one that is made somewhere
             return {name: make for name, make in complete.items() if name in made} or complete
     refuse_other_frameworks(module, main)
     if incomplete := list((own or instances or imported).values()):
@@ -115,7 +115,7 @@ def remaining(builders: Mapping[Any, Builder]) -> dict[Any, Builder]:
 
 
 def called(found: Definitions) -> set[str]:
-    """The names that any of the student's code calls: of several models in a file, the one that is made is handed in."""
+    """The names that any of the student's code calls."""
     names = set()
     for path in found.folder.rglob("*.*"):
         for text in parts(path.read_text(encoding="utf-8")) if path.suffix in (".py", ".ipynb") else ():
