@@ -68,7 +68,9 @@ def which_one(candidates: Iterable[str]) -> Invalid:
     """The verdict on several models, each as path:NAME."""
     named = list(candidates)
     more = f" and {len(named) - LISTED} more" if len(named) > LISTED else ""
-    return Invalid(f"which of these is the model? {', '.join(named[:LISTED])}{more}: call its file model.py", ONE_MODEL)
+    return Invalid(
+        f"which of these is the model? {', '.join(named[:LISTED])}{more}: keep only that one, in model.py", ONE_MODEL
+    )
 
 
 def models(module: types.ModuleType, found: Definitions, wanted: str | None) -> dict[str, Builder]:
