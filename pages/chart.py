@@ -89,7 +89,7 @@ class Chart:
 
     def __init__(self, x: Axis, y: Axis, label: str, size: tuple[int, int] = (880, 500), legend: Legend = ()) -> None:
         self.x, self.y, self.label, (self.width, self.height), self.legend = x, y, label, size, legend
-        self.left, self.right, self.top, self.bottom = 50, size[0] - 12, 20 + 22 * bool(legend), size[1] - 46
+        self.left, self.right, self.top, self.bottom = 56, size[0] - 12, 20 + 22 * bool(legend), size[1] - 46
         self.areas: list[dict[str, Any]] = []
         self.lines: list[dict[str, Any]] = []
         self.points: list[dict[str, Any]] = []
