@@ -27,14 +27,13 @@ from torch import nn
 import mnist_efficient_model as challenge
 import pages
 from export.checkpoint import load_passing, scoring_data, verify
-from export.onnx_file import OnnxModel, check_same, format_table, measure, to_int8, to_onnx
+from export.onnx_file import HEADER, OnnxModel, check_same, measured, to_int8, to_onnx
 from export.page import HERE, demo
 from mnist_efficient_model import MACHINE_ERROR, OK, USAGE, ChallengeError
 
 INSTALL = "pip install -r export/requirements.txt"
 EXTRAS = ("onnx", "onnxscript", "onnxruntime")  # that all but --html need beside the script's packages
 ENDINGS = {"html": ".html", "onnx": ".onnx", "int8": ".onnx"}  # of the option's output
-
 Outputs = dict[Path, tuple[bytes, str]]  # each file's content, and what it is
 
 
@@ -42,9 +41,8 @@ def parse_arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = challenge.Parser(
         prog="python -m export",
         description="Take passing checkpoints out of PyTorch.",
-        epilog=f"--onnx, --int8 and --compare need more packages: {INSTALL}. "
-        "exit status: 0 done, 1 a checkpoint broke a limit, 2 usage, 3 the model cannot be exported, "
-        "4 data or machine",
+        epilog=f"--onnx, --int8 and --compare need more packages: {INSTALL}. exit status: 0 done, 1 a checkpoint broke "
+        "a limit, 2 usage, 3 the model cannot be exported, 4 data or machine",
     )
     add = parser.add_argument
     add("checkpoints", nargs="+", metavar="CHECKPOINT", help="saved by mnist_efficient_model.py; several for --html")
@@ -102,7 +100,7 @@ def export_onnx(
         formats = [("ONNX", OnnxModel(content), len(content)), ("int8", OnnxModel(int8), len(int8))]
         if arguments.compare:
             formats.insert(0, ("eager", model, Path(arguments.checkpoints[0]).stat().st_size))
-        lines = [format_table([measure(*each, data) for each in formats])]
+        lines = [HEADER, *(measured(*each, data) for each in formats)]
         if arguments.int8:
             outputs[arguments.int8] = int8, "ONNX of 8 bits"
     return outputs, lines

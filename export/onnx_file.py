@@ -9,9 +9,9 @@ import logging
 import tempfile
 import types
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -139,31 +139,15 @@ def to_int8(content: bytes, images: Tensor, name: str) -> bytes:
         return Path(done).read_bytes()
 
 
-class Format(NamedTuple):
-    """A model in one format, and what it costs there."""
-
-    name: str
-    bytes: int  # of the file
-    accuracy: float
-    latency_ms: float  # batch of one, one thread, median
-    latency_p95_ms: float
-    throughput: float  # images per second at batch 1,000, all threads
+HEADER = f"{'':<6}{'bytes':>9}{'acc. %':>9}{'ms':>8}{'ms p95':>8}{'images/s':>10}"
 
 
-def measure(name: str, model: nn.Module, size: int, data: Dataset) -> Format:
-    """Score a model on every test image and time it."""
+def measured(name: str, model: nn.Module, size: int, data: Dataset) -> str:
+    """A row below HEADER: bytes of the file, accuracy on every test image, milliseconds of one image on one thread
+    (median and 95th percentile), images per second at batch 1,000 on all threads."""
     with export_errors(name, "a comparison"):
-        accuracy = challenge.evaluate(model, data.test).accuracy
+        accuracy = challenge.percent(challenge.evaluate(model, data.test).accuracy).removesuffix(" %")
         images = challenge.to_input(data.test.images[:1000])
-        single = 1000 * np.array(challenge.forward_seconds(model, images[:1], 100))
-        batch = float(np.median(challenge.forward_seconds(model, images, 5, torch.get_num_threads())))
-        return Format(name, size, accuracy, *np.percentile(single, (50, 95)).tolist(), len(images) / batch)
-
-
-def format_table(formats: Sequence[Format]) -> str:
-    lines = [f"{'':<6}{'bytes':>9}{'acc. %':>9}{'ms':>8}{'ms p95':>8}{'images/s':>10}"]
-    for each in formats:
-        accuracy = challenge.percent(each.accuracy).removesuffix(" %")
-        costs = f"{each.latency_ms:>8.3f}{each.latency_p95_ms:>8.3f}{each.throughput:>10,.0f}"
-        lines.append(f"{each.name:<6}{each.bytes:>9,}{accuracy:>9}{costs}")
-    return "\n".join(lines)
+        median, p95 = np.percentile(challenge.forward_seconds(model, images[:1], 100), (50, 95))
+        batch = np.median(challenge.forward_seconds(model, images, 5, torch.get_num_threads()))
+    return f"{name:<6}{size:>9,}{accuracy:>9}{1000 * median:>8.3f}{1000 * p95:>8.3f}{len(images) / batch:>10,.0f}"

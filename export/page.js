@@ -72,8 +72,7 @@ const arc = (y, wide, high, from, to) => Array.from({length: 25}, (_, i) => {  /
 
 let strokes = [[...arc(0.33, 0.17, 0.16, -2.6, 1.57), ...arc(0.66, 0.2, 0.17, -1.57, 2.6)]];  // lists of points in 0-1: a 3
 let own = false;  // whether the visitor drew them
-let shown = null;  // the number of the test digit on the pad, or null: the pad shows the strokes
-let lastShown = -1;
+let shown = null, lastShown = -1;  // the number of the test digit on the pad, or null: the pad shows the strokes
 let pen = {x: 0.5, y: 0.3, down: false, visible: false};  // the keyboard's
 let figures = [], speaking, waiting = false;
 
@@ -111,18 +110,13 @@ function choose(number) {
   const check = `its logits of a test digit are ${off < 1e-3 ? "" : "NOT "}PyTorch's, within ${off.toExponential(0)}`;
   find("facts").replaceChildren(...[...model.facts, ["Checked here", check]].flatMap(([name, fact]) =>
     [element("dt", name), element("dd", fact)]));
-  const all = activations(testDigit(0)).map(([title, {shape}]) => {
-    const figure = element("figure"), caption = element("figcaption"), size = shape.join(" × ");
-    const frame = element("div"), canvas = element("canvas");
-    canvas.role = "img";
-    canvas.ariaLabel = `After ${title}: ${shape.length > 1 ? "maps" : "values"}, ${size}`;
-    caption.append(element("b", title), ` ${size}`);
-    frame.append(canvas);
-    figure.append(caption, frame);
+  find("figures").replaceChildren(...activations(testDigit(0)).map(([title, {shape}]) => {
+    const figure = element("figure"), size = shape.join(" × ");
+    figure.innerHTML = `<figcaption><b>${title}</b> ${size}</figcaption><div><canvas role="img"></canvas></div>`;
+    figure.querySelector("canvas").ariaLabel = `After ${title}: ${shape.length > 1 ? "maps" : "values"}, ${size}`;
     return figure;
-  });
-  find("figures").replaceChildren(...all);
-  figures = all.map(figure => figure.querySelector("canvas"));
+  }));
+  figures = [...document.querySelectorAll("#figures canvas")];
 }
 
 /** Draw a tensor's channels side by side, the more in a row the smaller they are. */
@@ -257,7 +251,7 @@ pad.addEventListener("pointerdown", event => {
   updateSoon();
 });
 pad.addEventListener("pointermove", event => {
-  if (!pad.hasPointerCapture(event.pointerId)) return;
+  if (!pad.hasPointerCapture(event.pointerId) || !strokes.length) return;  // none after C is pressed on the way
   const points = event.getCoalescedEvents();
   strokes.at(-1).push(...(points.length ? points : [event]).map(place));
   updateSoon();
@@ -275,13 +269,9 @@ pad.addEventListener("keydown", event => {
     Object.assign(pen, {down: !pen.down, visible: true});
     if (pen.down) begin(pen.x, pen.y);
     spoken.textContent = pen.down ? "pen down" : "pen up";
-  } else if (key === "c") {
-    clearPad();
-  } else if (key === "n") {
-    nextDigit();
-  } else {
-    return;
-  }
+  } else if (key === "c" || key === "n") {
+    (key === "c" ? clearPad : nextDigit)();
+  } else return;
   event.preventDefault();
   updateSoon();
 });
