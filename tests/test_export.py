@@ -80,14 +80,17 @@ def last_weights(change):
     return lambda content: change(content["state_dict"]["18.weight"])
 
 
+@torch.no_grad()
 def randomised(name: str) -> nn.Module:
-    """A model whose every weight and statistic is random, so that no term of a layer is lost in ones and zeros."""
+    """An untrained model, with biases and scales at random and BatchNorm's statistics of digits: no layer is lost."""
     torch.manual_seed(0)
-    model = challenge.build_model(name).eval()
-    for tensor in model.state_dict().values():
-        if tensor.ndim in (1, 3):  # biases, and what BatchNorm and single neurons hold
-            tensor.mul_(0.75 + 0.5 * torch.rand(tensor.shape)).add_(0.2 * torch.rand(tensor.shape))
-    return model
+    model, images = challenge.build_model(name), torch.from_numpy(strokes.generate(100, 0, "train")[0])
+    for parameter in model.parameters():
+        if parameter.ndim in (1, 3):
+            parameter.mul_(0.75 + 0.5 * torch.rand(parameter.shape)).add_(0.2 * torch.rand(parameter.shape))
+    for _ in range(20):
+        model(challenge.to_input(images))
+    return model.eval()
 
 
 @pytest.fixture(scope="module")
@@ -365,7 +368,7 @@ class TestThePageInABrowser:
         for i, (name, model) in enumerate(models.items()):
             browser.execute_script("choose(arguments[0]);", i)
             expected = challenge.predict(model, images)
-            assert (logits(browser, images) - expected).abs().max() < 1e-4 < expected.std(0).min(), name
+            assert (logits(browser, images) - expected).abs().max() < 1e-4 < expected.std(0).min() / 10, name
             assert "its logits of a test digit are PyTorch's" in text_of(browser, "facts")
 
     def test_computes_strides_groups_and_windows_that_are_no_squares(self, open_page, data):
