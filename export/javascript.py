@@ -105,20 +105,10 @@ def linear(module: nn.Linear, x: Tensor) -> Layer:
     return {"kind": "linear", "title": "linear", "weight": tensor(module.weight), "bias": tensor(module.bias)}
 
 
-def flatten(module: nn.Flatten, x: Tensor) -> Layer:
-    require_options(module, start_dim=1, end_dim=-1)
-    return {"kind": "flatten", "title": "flatten"}
-
-
 def neurons(module: challenge.Neurons, x: Tensor) -> Layer:
     require(module, module.weight.shape == x.shape[1:], "each input must have a weight of its own")
     weight, bias = tensor(module.weight), tensor(module.bias)
     return {"kind": "neurons", "title": "single-weight neurons", "weight": weight, "bias": bias}
-
-
-def class_sums(module: challenge.ClassSums, x: Tensor) -> Layer:
-    require_options(module, channels=1)
-    return {"kind": "classSums", "title": "class sums"}
 
 
 def mixture(module: challenge.Mixture, x: Tensor) -> Layer:
@@ -135,11 +125,15 @@ WRITERS: dict[type[nn.Module], Writer] = {
     nn.BatchNorm1d: batch_norm,
     nn.BatchNorm2d: batch_norm,
     nn.Linear: linear,
-    nn.Flatten: flatten,
+    nn.Flatten: lambda module, x: (
+        require_options(module, start_dim=1, end_dim=-1) or {"kind": "flatten", "title": "flatten"}
+    ),
     nn.ReLU: lambda _, x: {"kind": "relu", "title": "ReLU"},
     nn.SiLU: lambda _, x: {"kind": "silu", "title": "SiLU"},
     challenge.Neurons: neurons,
-    challenge.ClassSums: class_sums,
+    challenge.ClassSums: lambda module, x: (
+        require_options(module, channels=1) or {"kind": "classSums", "title": "class sums"}
+    ),
     challenge.Residual: lambda module, x: {
         "kind": "residual", "title": "residual block", "layers": layers(nn.Sequential(*module), x)
     },
