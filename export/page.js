@@ -1,18 +1,20 @@
-// The page: a drawing becomes an image like MNIST's, the network classifies it, and its activations are shown.
-/* global bytes, floats, run, softmax, tensor: of layers.js; layers, VIEW, MEAN, STD, digits, labels: by page.py */
-"use strict";
+// The page: a drawing becomes an image like MNIST's, a network classifies it, and its activations are shown.
+/* global bytes, run, softmax, tensor: of layers.js */
+
+const find = id => document.getElementById(id);
+const {models, digits: text, labels, mean, std} = JSON.parse(find("content").textContent, (_, value) =>
+  value?.base64 ? tensor(value.shape, new Float32Array(bytes(value.base64).buffer)) : value);
+const digits = bytes(text);
+let model = models[0];
 
 /** Grey values 0-255 of 28 x 28 pixels, normalised as in training. */
-const toInput = pixels => tensor([1, 28, 28], Float32Array.from(pixels, grey => (grey / 255 - MEAN) / STD));
+const toInput = pixels => tensor([1, SIDE, SIDE], Float32Array.from(pixels, grey => (grey / 255 - mean) / std));
 
-/** What the network sees of 28 x 28 grey values: a tensor of grey values, after its first layers if they crop or resize. */
-function viewOf(pixels) {
-  const {shape, data} = run(layers.slice(0, VIEW), toInput(pixels));
-  return tensor(shape, data.map(value => Math.min(Math.max(255 * (value * STD + MEAN), 0), 255)));
-}
+/** The ten logits of 28 x 28 grey values. */
+const forward = pixels => run(model.layers, toInput(pixels)).data;
 
-/** The ten logits of 28 x 28 grey values 0-255. */
-const forward = pixels => run(layers, toInput(pixels)).data;
+/** The test digit of a number: 28 x 28 grey values. */
+const testDigit = number => digits.subarray(number * SIDE * SIDE, (number + 1) * SIDE * SIDE);
 
 // --- From a drawing to an image like MNIST's (LeCun, Cortes and Burges, http://yann.lecun.com/exdb/mnist) ---
 
@@ -62,57 +64,70 @@ function toPixels(strokes) {
 
 // --- The page ---
 
-const find = id => document.getElementById(id);
 const pad = find("pad"), spoken = find("spoken");
+const arc = (y, wide, high, from, to) => Array.from({length: 25}, (_, i) => {  // from angle to angle, in radians
+  const angle = from + (to - from) * i / 24;
+  return [0.48 + wide * Math.cos(angle), y + high * Math.sin(angle)];
+});
 
-let strokes = [];  // the drawing: lists of points [x, y] in 0-1
-let shown = null;  // the number of the test digit on the pad, or null: the pad shows the drawing
-let lastShown = -1;
+let strokes = [[...arc(0.33, 0.17, 0.16, -2.6, 1.57), ...arc(0.66, 0.2, 0.17, -1.57, 2.6)]];  // lists of points in 0-1: a 3
+let own = false;  // whether the visitor drew them
+let shown = null, lastShown = -1;  // the number of the test digit on the pad, or null: the pad shows the strokes
 let pen = {x: 0.5, y: 0.3, down: false, visible: false};  // the keyboard's
-let speaking, waiting = false;
+let figures = [], speaking, waiting = false;
 
-const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).split(" ").map(Number);
+const colour = name => getComputedStyle(document.documentElement).getPropertyValue(name).match(/\w\w/g)
+  .map(level => parseInt(level, 16));
 const percent = p => `${(100 * p).toFixed(p > 0.9995 || p < 0.0005 ? 0 : 1)}\u00a0%`;
 
+/** A new element with text in it. */
+const element = (name, text = "") => Object.assign(document.createElement(name), {textContent: text});
+
 const bars = labels.slice(0, 10).map((_, digit) => {
-  const item = document.createElement("li");
+  const item = element("li");
   item.innerHTML = `<b>${digit}</b><div aria-hidden="true"><i></i></div><span></span>`;
   find("bars").append(item);
   return item;
 });
 
-/** The activations of every layer that computes something: [name, tensor]. */
+/** The activations of every layer that computes something: [title, tensor]. */
 function activations(pixels) {
   let x = toInput(pixels);
   const seen = [];
-  for (const [name, layer] of layers) {
-    const y = layer(x);
-    if (y.data !== x.data) seen.push([name, y]);
+  for (const layer of model.layers) {
+    const y = run([layer], x);
+    if (y.data !== x.data) seen.push([layer.title, y]);
     x = y;
   }
   return seen;
 }
 
-const figures = activations(new Uint8Array(SIDE * SIDE)).map(([name, {shape}]) => {
-  const figure = document.createElement("figure"), size = shape.join(" × ");
-  figure.innerHTML = `<figcaption><b>${name}</b> ${size}</figcaption><div><canvas role="img"></canvas></div>`;
-  const canvas = figure.querySelector("canvas");
-  canvas.setAttribute("aria-label", `After ${name}: ${shape.length > 1 ? "maps" : "values"}, ${size}`);
-  find("layers").append(figure);
-  return canvas;
-});
+/** Take another model: its facts, and a figure for each of its layers. */
+function choose(number) {
+  model = models[number];
+  find("parameters").textContent = model.parameters;
+  const computed = forward(testDigit(0)), off = Math.max(...model.logits.map((logit, i) => Math.abs(logit - computed[i])));
+  const check = `its logits of a test digit are ${off < 1e-3 ? "" : "NOT "}PyTorch's, within ${off.toExponential(0)}`;
+  find("facts").replaceChildren(...[...model.facts, ["Checked here", check]].flatMap(([name, fact]) =>
+    [element("dt", name), element("dd", fact)]));
+  find("figures").replaceChildren(...activations(testDigit(0)).map(([title, {shape}]) => {
+    const figure = element("figure"), size = shape.join(" × ");
+    figure.innerHTML = `<figcaption><b>${title}</b> ${size}</figcaption><div><canvas role="img"></canvas></div>`;
+    figure.querySelector("canvas").ariaLabel = `After ${title}: ${shape.length > 1 ? "maps" : "values"}, ${size}`;
+    return figure;
+  }));
+  figures = [...document.querySelectorAll("#figures canvas")];
+}
 
-/** Draw a tensor's channels side by side, as many in a row as there is room for. */
+/** Draw a tensor's channels side by side, the more in a row the smaller they are. */
 function drawMaps(canvas, {shape: [channels, height = 1, width = 1], data}, positive, negative) {
-  const room = canvas.parentElement.clientWidth, ratio = devicePixelRatio;
-  const gap = 2, tile = width > 1 ? Math.floor(Math.min(46, (room - 7 * gap) / 8)) : 15;  // 8 fit on a phone, 16 here
-  const columns = Math.min(channels, Math.max(1, Math.floor((room + gap) / (tile + gap))));
+  const [row, most, gap] = width > 4 ? [8, 48, 4] : width > 1 ? [16, 22, 4] : [24, 14, 3];
+  const tile = Math.min(most, Math.floor((canvas.parentElement.clientWidth + gap) / row) - gap);
+  const columns = Math.min(channels, row), ratio = devicePixelRatio;
   const rows = Math.ceil(channels / columns), strongest = data.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
   const wide = columns * (tile + gap) - gap, high = rows * (tile + gap) - gap;
-  canvas.width = wide * ratio;
-  canvas.height = high * ratio;
-  canvas.style.width = `${wide}px`;
-  canvas.style.height = `${high}px`;
+  Object.assign(canvas, {width: wide * ratio, height: high * ratio});
+  Object.assign(canvas.style, {width: `${wide}px`, height: `${high}px`});
   const context = canvas.getContext("2d"), small = new OffscreenCanvas(width, height), image = new ImageData(width, height);
   context.scale(ratio, ratio);
   context.imageSmoothingEnabled = false;
@@ -136,18 +151,18 @@ function putPixels(canvas, pixels, wide = SIDE, high = SIDE) {
   Object.assign(canvas, {width: wide, height: high}).getContext("2d").putImageData(image, 0, 0);
 }
 
-/** Show what the network sees, and say how it came from the drawing. */
+/** Show what the network sees, after its first layers if they only crop or shrink, and say how it came about. */
 function drawView(pixels) {
-  const {shape: [, high, wide], data} = viewOf(pixels), size = (a, b) => `${a}\u202f×\u202f${b}`;
-  putPixels(find("seen"), data, wide, high);
+  const first = model.layers.slice(0, model.layers.findIndex(({kind}) => !["pad", "resize", "averagePool"].includes(kind)));
+  const {shape: [, high, wide], data} = run(first, toInput(pixels)), size = (a, b) => `${a}\u202f×\u202f${b}`;
+  putPixels(find("seen"), data.map(value => Math.min(Math.max(255 * (value * std + mean), 0), 255)), wide, high);
   const made = `What the network sees: the drawing, scaled and centred as MNIST's digits were, ${size(SIDE, SIDE)} pixels`;
-  const names = layers.slice(0, VIEW).map(([name]) => name).join(" and ");
-  find("view").textContent = VIEW ? `${made}, then after its own ${names}, ${size(high, wide)}.` : `${made}.`;
+  const then = `, then after its own ${first.map(({title}) => title).join(" and ")}, ${size(high, wide)}`;
+  find("view").textContent = `${made}${first.length ? then : ""}.`;
 }
 
 function drawPad() {
-  const side = pad.clientWidth;
-  pad.width = pad.height = side * devicePixelRatio;
+  pad.width = pad.height = pad.clientWidth * devicePixelRatio;
   const context = pad.getContext("2d");
   context.scale(pad.width, pad.width);
   if (shown !== null) {
@@ -155,11 +170,9 @@ function drawPad() {
     putPixels(small, testDigit(shown));
     context.imageSmoothingEnabled = false;
     context.drawImage(small, 0, 0, 1, 1);
-  } else if (!strokes.length && !pen.visible) {
-    context.fillStyle = "#999";
-    context.font = "0.055px system-ui, sans-serif";
-    context.textAlign = "center";
-    context.fillText("draw here", 0.5, 0.52);
+  } else if (!own && !pen.visible) {
+    Object.assign(context, {fillStyle: "#999", font: "0.055px system-ui, sans-serif", textAlign: "center"});
+    context.fillText(strokes.length ? "draw your own here" : "draw here", 0.5, strokes.length ? 0.95 : 0.52);
   }
   Object.assign(context, {strokeStyle: "#fff", lineWidth: PEN, lineCap: "round", lineJoin: "round"});
   for (const stroke of strokes) {
@@ -176,14 +189,6 @@ function drawPad() {
   }
 }
 
-const testDigit = number => digits.subarray(number * SIDE * SIDE, (number + 1) * SIDE * SIDE);
-
-/** Say a sentence to a screen reader, once things have settled. */
-function say(sentence) {
-  clearTimeout(speaking);
-  speaking = setTimeout(() => { spoken.textContent = sentence; }, 500);
-}
-
 /** Classify what is on the pad and show the result. */
 function update() {
   waiting = false;
@@ -191,12 +196,12 @@ function update() {
   const blank = shown === null && !strokes.length;
   const pixels = shown !== null ? testDigit(shown) : blank ? new Uint8Array(SIDE * SIDE) : toPixels(strokes);
   drawView(pixels);
-  const seen = activations(pixels), positive = colour("--positive"), negative = colour("--negative");
-  seen.forEach(([, x], i) => drawMaps(figures[i], blank ? {...x, data: x.data.map(() => 0)} : x, positive, negative));
+  const seen = activations(pixels), positive = colour("--good"), negative = colour("--bad");
+  seen.forEach(([, x], i) => drawMaps(figures[i], blank ? tensor(x.shape) : x, positive, negative));
   const probabilities = blank ? Array(10).fill(0) : softmax(seen.at(-1)[1].data);
   const best = probabilities.indexOf(Math.max(...probabilities));
   bars.forEach((bar, digit) => {
-    bar.className = !blank && digit === best ? "best" : "";
+    bar.className = !blank && digit === best ? "first" : "";
     bar.querySelector("i").style.width = `${100 * probabilities[digit]}%`;
     bar.querySelector("span").textContent = blank ? "" : percent(probabilities[digit]);
   });
@@ -204,7 +209,8 @@ function update() {
   let verdict = blank ? "Nothing drawn yet." : `Prediction: ${best}, confidence ${percent(probabilities[best])}.`;
   if (shown !== null) verdict += labels[shown] === best ? " Correct." : ` The label is ${labels[shown]}.`;
   find("verdict").textContent = verdict;
-  say(verdict);
+  clearTimeout(speaking);
+  speaking = setTimeout(() => { spoken.textContent = verdict; }, 500);  // to a screen reader, once things have settled
 }
 
 /** Update before the next frame, however many events ask for it. */
@@ -213,22 +219,16 @@ function updateSoon() {
   waiting = true;
 }
 
+/** Put the pen down: the first stroke of one's own replaces what is there. */
 function begin(x, y) {
-  if (shown !== null) strokes = [];
-  shown = null;
+  if (!own) strokes = [];
+  [own, shown] = [true, null];
   strokes.push([[x, y]]);
-  updateSoon();
-}
-
-function extend(x, y) {
-  strokes.at(-1).push([x, y]);
-  updateSoon();
 }
 
 function clearPad() {
   strokes = [];
-  shown = null;
-  pen.down = false;
+  [own, shown, pen.down] = [false, null, false];
   updateSoon();
 }
 
@@ -248,36 +248,40 @@ pad.addEventListener("pointerdown", event => {
   pad.setPointerCapture(event.pointerId);
   Object.assign(pen, {down: false, visible: false});
   begin(...place(event));
+  updateSoon();
 });
 pad.addEventListener("pointermove", event => {
-  if (!pad.hasPointerCapture(event.pointerId)) return;
+  if (!pad.hasPointerCapture(event.pointerId) || !strokes.length) return;  // none after C is pressed on the way
   const points = event.getCoalescedEvents();
-  (points.length ? points : [event]).forEach(point => extend(...place(point)));
+  strokes.at(-1).push(...(points.length ? points : [event]).map(place));
+  updateSoon();
 });
 pad.addEventListener("keydown", event => {
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const step = 1 / SIDE, inside = value => Math.min(Math.max(value, PEN / 2), 1 - PEN / 2);
   const moves = {ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step]};
+  const key = event.key.toLowerCase();
   if (moves[event.key]) {
     const [dx, dy] = moves[event.key];
     Object.assign(pen, {x: inside(pen.x + dx), y: inside(pen.y + dy), visible: true});
-    if (pen.down) extend(pen.x, pen.y);
-  } else if (event.key === " ") {
+    if (pen.down) strokes.at(-1).push([pen.x, pen.y]);
+  } else if (key === " ") {
     Object.assign(pen, {down: !pen.down, visible: true});
     if (pen.down) begin(pen.x, pen.y);
     spoken.textContent = pen.down ? "pen down" : "pen up";
-  } else if (event.key.toLowerCase() === "c") {
-    clearPad();
-  } else if (event.key.toLowerCase() === "n") {
-    nextDigit();
-  } else {
-    return;
-  }
+  } else if (key === "c" || key === "n") {
+    (key === "c" ? clearPad : nextDigit)();
+  } else return;
   event.preventDefault();
   updateSoon();
 });
 find("clear").addEventListener("click", clearPad);
 find("next").addEventListener("click", nextDigit);
+find("model").addEventListener("change", event => {
+  choose(event.target.value);
+  updateSoon();
+});
 addEventListener("resize", updateSoon);
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", updateSoon);
+choose(0);
 update();

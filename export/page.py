@@ -1,99 +1,80 @@
-"""The page on which a model classifies what a visitor draws: page.html, page.js, layers.js and the model's weights."""
+"""The page on which models classify what a visitor draws: page.html, layers.js, page.js and the models' weights."""
 
 from __future__ import annotations
 
-import base64
-import html
-import itertools
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import torch
+from markupsafe import Markup
 from torch import nn
 
 import mnist_efficient_model as challenge
-from export.javascript import Generator, layer_shapes, literal
+import pages
+from data.strokes import generate
+from export.javascript import base64_of, layers
 from mnist_efficient_model import MODEL_ERROR, ChallengeError
 
 HERE = Path(__file__).resolve().parent
-TEMPLATE, PAGE, LAYERS = (HERE / name for name in ("page.html", "page.js", "layers.js"))
-TEST_DIGITS = 40  # on the page, drawn by data/strokes.py
+CITATION = HERE.parent / "CITATION.cff"
+Record = dict[str, Any]  # of a run: the fields of a Result
 
 
-def to_html(model: nn.Module, result: dict[str, Any], verified: bool = True) -> str:
-    """The page of a model: one file with its weights, layers and record, and synthetic digits to try it on.
+def to_html(model: nn.Module, record: Record) -> str:
+    """The page of one model that was scored a moment ago."""
+    return demo([(model, record, True)])
 
-    ``verified`` is whether the model was scored again; else the page says that its accuracy is the record's.
+
+def demo(models: Sequence[tuple[nn.Module, Record, bool]]) -> str:
+    """The page of models, each with its record, and whether it was scored again; else the page says that it was not.
+
     Raises ChallengeError (status 3) for a layer that has no JavaScript and for a model that was not trained on digits.
     """
-    if result["dataset"] not in ("mnist", "strokes"):
-        raise ChallengeError(
-            f"--html: the page is for models of digits, this one was trained on {result['dataset']}", MODEL_ERROR
-        )
-    with challenge.model_errors(result["model"]):
-        shapes = layer_shapes(model)
-    values = {
-        "parameters": f"{result['parameters']:,}",
-        "facts": "\n".join(
-            f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text).replace(' %', '&nbsp;%')}</dd></div>"
-            for name, text in facts(result, verified).items()
-        ),
-        "note": html.escape(result["note"] or ""),
-        "script": script(model, Generator(shapes)),
-    }
-    text = TEMPLATE.read_text(encoding="utf-8")
-    return re.sub(r"\{\{(\w+)\}\}", lambda placeholder: values[placeholder[1]], text)
+    images, labels = generate(40, 0, "test")  # to try a model on
+    entries = []
+    for model, record, verified in models:
+        if record["dataset"] not in ("mnist", "strokes"):
+            reason = f"the page is for models of digits, this one was trained on {record['dataset']}"
+            raise ChallengeError(f"--html: {reason}", MODEL_ERROR)
+        with challenge.model_errors(record["model"]):
+            written = layers(model.eval(), torch.zeros(1, 1, challenge.SIDE, challenge.SIDE))
+            logits = challenge.predict(model, torch.from_numpy(images[:1]))[0].tolist()  # which the page computes again
+        parameters, accuracy = f"{record['parameters']:,}", challenge.percent(record["test_accuracy"])
+        title = f"{record['model']}: {parameters} parameters, {accuracy}"
+        about = {"title": title, "parameters": parameters, "facts": facts(record, verified)}
+        entries.append({"layers": written, "logits": logits, **about})
+    content = {"models": entries, "digits": base64_of(images), "labels": labels.tolist()}
+    content |= {"mean": challenge.MEAN, "std": challenge.STD}
+    style = pages.STYLE + (HERE / "page.css").read_text(encoding="utf-8")
+    script = "".join((HERE / name).read_text(encoding="utf-8") for name in ("layers.js", "page.js"))
+    project = re.search(r"^(?:repository-code|url): *(\S+)", CITATION.read_text(encoding="utf-8"), re.MULTILINE)
+    return pages.render(
+        HERE / "page.html",
+        title=f"Draw a digit: {', '.join(record['model'] for _, record, _ in models)}",
+        entries=entries,
+        content=content,
+        project=project and project[1],
+        STYLE=Markup(style),
+        style_source=pages.source(style),
+        SCRIPT=Markup(script),
+        script_source=pages.source(script),
+    )
 
 
-def facts(result: dict[str, Any], verified: bool) -> dict[str, str]:
-    """What the page tells of the model."""
-    interval = challenge.wilson_interval(result["test_accuracy"], result["test_images"])
-    low, high = (100 * bound for bound in interval)
+def facts(record: Record, verified: bool) -> list[tuple[str, str]]:
+    """What the page says of a model: names and texts."""
+    low, high = (100 * x for x in challenge.wilson_interval(record["test_accuracy"], record["test_images"]))
+    scored = "its own test set" if record["scored_on"] == "test" else f"the {record['scored_on']} set"
     source = "" if verified else "; as recorded by its run, not measured again for this page"
-    scored = "its own test set" if result["scored_on"] == "test" else f"the {result['scored_on']} set"
-    return {
-        "Model": result["model"],
-        "Parameters": f"{result['parameters']:,}",
-        "Accuracy": f"{challenge.percent(result['test_accuracy'])} of {result['test_images']:,} images of {scored} "
-        f"(95 % interval: {low:.2f} to {high:.2f} %{source})",
-        "Trained on": f"{result['dataset']}, {result['images_seen']:,} images, each once",
-        "Seed": str(result["seed"]),
+    accuracy = f"{challenge.percent(record['test_accuracy'])} of {record['test_images']:,} images of {scored}"
+    found = {
+        "Model": record["model"],
+        "Parameters": f"{record['parameters']:,}",
+        "Accuracy": f"{accuracy} (95 % interval: {low:.2f} to {high:.2f} %{source})",
+        "Trained on": f"{record['dataset']}, {record['images_seen']:,} images, each once",
+        "Seed": str(record["seed"]),
+        "Note": record["note"],
     }
-
-
-def script(model: nn.Module, generator: Generator) -> str:
-    """All the JavaScript of the page; of layers.js only the functions that are used."""
-    lines = generator.layers(model)
-    view = sum(1 for _ in itertools.takewhile(re.compile(r".*?x => (zeroPad2d|bilinear)\(").match, lines))
-    layers = "".join(f"  {line}\n" for line in lines)
-    weights = "".join(
-        f'  {literal(key)}: tensor({list(values.shape)}, floats("{base64_of(values.numpy().astype("<f4"))}")),\n'
-        for key, values in generator.weights.items()
-    )
-    images, labels = challenge.import_file(challenge.STROKES).generate(TEST_DIGITS, 0, "test")
-    page = PAGE.read_text(encoding="utf-8").replace('"use strict";\n', "", 1)
-    code = (
-        f"const weights = {{\n{weights}}};\n\n"
-        f"const layers = [  // name, function of x  // output shape\n{layers}];\n"
-        f"const VIEW = {view};  // layers at the start that only crop, pad or resize\n\n"
-        f"const MEAN = {challenge.MEAN}, STD = {challenge.STD};\n"
-        f'const digits = bytes("{base64_of(images)}");  // {TEST_DIGITS} images of 28 x 28 bytes\n'
-        f"const labels = {labels.tolist()};\n\n{page.rstrip()}"
-    )
-    return f'"use strict";\n\n{used_functions(LAYERS.read_text(encoding="utf-8"), code)}\n\n{code}'
-
-
-def base64_of(array: np.ndarray) -> str:
-    return base64.b64encode(array.tobytes()).decode()
-
-
-def used_functions(library: str, code: str) -> str:
-    """Those functions of a JavaScript library (blocks between blank lines) that ``code`` calls, directly or not."""
-    found = ((re.search(r"^function (\w+)", block, re.MULTILINE), block) for block in library.strip().split("\n\n"))
-    functions = {match[1]: block for match, block in found if match}
-    used: set[str] = set()
-    while new := {name for name in functions if name not in used and re.search(rf"\b{name}\(", code)}:
-        used |= new
-        code = "\n".join(functions[name] for name in new)
-    return "\n\n".join(block for name, block in functions.items() if name in used)
+    return [(name, pages.fit(text)) for name, text in found.items() if text]
