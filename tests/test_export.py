@@ -287,16 +287,6 @@ class TestThePage:
 # --- In Chromium ------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    try:
-        driver = drawings.open_browser(tmp_path_factory.mktemp("chromium"))
-    except RuntimeError as missing:
-        pytest.skip(str(missing))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def open_page(browser, trained, tmp_path):
     """Open the page of models, each by its name, which is also its note; afterwards the console is still empty."""
