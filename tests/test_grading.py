@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading need
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 ATTACKS = sorted((HERE / "attacks").glob("*.py"))
-HONEST = "a_script binary_weights fourier identity_start mlp_view repository small_logits spiking".split()
+HONEST = "a_script fourier identity_start mlp_view repository small_logits spiking".split()
 EMPTY = LINEAR.replace("self.fc = nn.Linear(784, 10)", "pass").replace("self.fc(x.view(-1, 784))", "x[:, 0, 0, :10]")
 FOUND = ("invalid", "no parameter to train")  # the verdict on it, where it is found
 
@@ -187,7 +187,7 @@ def graded(on_digits, trained_at_home, tmp_path_factory: pytest.TempPathFactory)
     shutil.copytree(HERE / "honest" / "repository", folder / "repository")
     (folder / "alice.py").write_text(LINEAR)
     (folder / "trained_at_home.py").write_text(trained_at_home_source(trained_at_home))
-    command = (sys.executable, "-m", "grading", folder, "--out", out, *on_digits, "--memory", 1200, "--jobs", 2)
+    command = (sys.executable, "-m", "grading", folder, "--out", out, *on_digits, "--memory", 800, "--jobs", 2)
     environment = {**os.environ, "TMPDIR": str(scratch), "GITHUB_STEP_SUMMARY": str(root / "summary.md")}
     done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=900, cwd=ROOT, env=environment)
     yield Graded(folder, out, scratch, done, due)
@@ -286,10 +286,10 @@ class TestAClassOfWhichMostAttack:
 
 class TestASubmission:
     def test_that_never_ends_is_stopped_and_its_prints_are_cut(self, grade_here, on_digits, tmp_path):
-        grade_here(HERE / "attacks" / "endless", "--out", tmp_path, *on_digits, "--timeout", 3)
+        grade_here(HERE / "attacks" / "endless", "--out", tmp_path, *on_digits, "--timeout", 2)
         for name in ("loops_for_ever", "prints_for_ever"):
             found = json.loads((tmp_path / "students" / f"{name}.json").read_text())
-            assert found["status"] == "timeout" and "it was stopped after 3 s" in found["reason"]
+            assert found["status"] == "timeout" and "it was stopped after 2 s" in found["reason"]
             assert len(found["log"]) < 10_000
 
     @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else")

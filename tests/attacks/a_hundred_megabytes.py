@@ -1,4 +1,5 @@
 # expect failed: more than
+import torch
 from torch import nn
 
 
@@ -6,8 +7,7 @@ class Net(nn.Module):
     def __init__(self):
         super().__init__()
         self.fc = nn.Linear(784, 10)
-        self.more = nn.Linear(784, 32_000)
+        self.more = nn.Parameter(torch.zeros(25_000_000))
 
     def forward(self, x):
-        x = x.flatten(1)
-        return self.fc(x) + self.more(x)[:, :10]
+        return self.fc(x.flatten(1)) + self.more[:10]

@@ -1,4 +1,4 @@
-# expect passed: not verified
+# expect not verified: numbers in a tensor (decides_by_the_data.py, line 11
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect passed: not verified: it cannot become a graph
+# expect not verified: Tensor subclass Liar
 import torch
 from torch import nn
 

@@ -1,4 +1,4 @@
-# expect passed: not verified
+# expect not verified: it has a backward of its own, autograd.Function Stronger (own_backward.py, line 5
 import torch
 from torch import nn
 

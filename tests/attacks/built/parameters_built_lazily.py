@@ -1,4 +1,4 @@
-# expect failed: too many to be under 25,000
+# expect graph: 39,250 parameters, 0 other numbers
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect failed: too many to be under 25,000
+# expect graph: 410 parameters, 31,400 other numbers
 from torch import nn
 
 

@@ -1,4 +1,4 @@
-# expect passed: not verified
+# expect not verified: its graph has other gradients than its code: a hook changes them
 from torch import nn
 
 
