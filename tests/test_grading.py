@@ -144,9 +144,10 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
     same = "SHOUTED.PY twice.py twice/model.py Case.py case.py byte\udcff.py byte\udcfe.py".split()
     for name in [*same, "new\nline.py", f"case-{hashlib.sha256(b'Case').hexdigest()[:8]}.py"]:
         put(name, EMPTY)
-    names = "SHOUTED twice twice.py Case case byte\\xff byte\\xfe the.same.twice one.that.defines windows loop nested".split()
+    names = "SHOUTED twice twice.py Case case byte\\xff byte\\xfe loop nested".split()
+    names += ["the.same.twice", "one.that.defines", "windows", "new\nline"]
     return {
-        **dict.fromkeys([*names, "new\nline", f"case-{hashlib.sha256(b'Case').hexdigest()[:8]}"], FOUND),
+        **dict.fromkeys([*names, f"case-{hashlib.sha256(b'Case').hexdigest()[:8]}"], FOUND),
         "nothing": ("invalid", "no model.py"),
         "notebook": ("invalid", "notebook"),
         "python_2": ("invalid", "python_2.py, line 10: print"),
