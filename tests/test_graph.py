@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import random
@@ -9,7 +10,6 @@ import re
 import secrets
 import time
 from collections.abc import Callable
-from pathlib import Path
 from types import FunctionType, SimpleNamespace
 from typing import Any
 
@@ -22,7 +22,6 @@ from torch import Tensor, nn
 import mnist_efficient_model as challenge
 from grading import graph, operators, wire
 from grading.graph import Count, GraphModel, Refused
-from grading.sandbox import state
 from grading.sandbox.build import NotAGraph, export
 
 
@@ -80,7 +79,7 @@ def digits(n: int, seed: int = 0) -> challenge.Split:
 
 # --- The graph is the model -------------------------------------------------------------------------------------------
 
-BIT_EQUAL = ["efficient", "tiny", "lightweight", "lightweight_experts", "mlp", "resnet", "rnn_small"]
+BIT_EQUAL = ["efficient", "lightweight_experts", "resnet", "rnn_small"]
 
 
 @pytest.mark.parametrize("name", BIT_EQUAL)
@@ -117,15 +116,6 @@ def test_dropout_draws_the_same_numbers_as_the_code():
     assert torch.equal(*outputs)
 
 
-def test_state_goes_from_one_graph_model_to_another():
-    raw = export(challenge.build_model("efficient"), (32,))
-    first, second = (GraphModel(graph.read(raw)) for _ in range(2))
-    first.train()(torch.randn(32, 1, 28, 28))
-    state.load(second, state.unpack(state.pack(first)))
-    images = torch.randn(8, 1, 28, 28)
-    assert torch.equal(first.eval()(images), second.eval()(images))
-
-
 def test_a_layout_of_channels_last_is_kept():
     model = nn.Sequential(
         nn.Conv2d(1, 4, 3), nn.Conv2d(4, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 10)
@@ -151,30 +141,6 @@ def test_frozen_and_tied_parameters_stay_so():
 # --- What can become a graph, though the tracer would not take it as it is --------------------------------------------
 
 
-def uses_the_length(self, x):
-    return self.fc(x.reshape(len(x), -1))
-
-
-def divides_by_an_item(self, x):
-    return self.fc(x.flatten(1) / x.abs().max().item())
-
-
-def divides_by_the_batch(self, x):
-    return self.fc(x.flatten(1)) / (x.shape[0] // 2 + 1)
-
-
-def branches_on_training(self, x):
-    return self.fc(x.flatten(1)) * (2 if self.training else 1)
-
-
-def checkpoints(self, x):
-    return torch.utils.checkpoint.checkpoint(self.fc, x.flatten(1), use_reentrant=False)
-
-
-def uses_an_infinity(self, x):
-    return self.fc(x.flatten(1).masked_fill(x.flatten(1) > 2, -math.inf).exp())
-
-
 def writes_to_a_buffer(self, x):
     if self.training:
         with torch.no_grad():
@@ -182,15 +148,20 @@ def writes_to_a_buffer(self, x):
     return self.fc((x - self.mean).flatten(1))
 
 
-ODD = [
-    (uses_the_length, {}), (divides_by_an_item, {}), (divides_by_the_batch, {}), (branches_on_training, {}),
-    (checkpoints, {}), (uses_an_infinity, {}), (writes_to_a_buffer, {"mean": torch.zeros(28, 28)}),
-]  # fmt: skip
+ODD = {
+    "uses the length": lambda self, x: self.fc(x.reshape(len(x), -1)),
+    "divides by an item": lambda self, x: self.fc(x.flatten(1) / x.abs().max().item()),
+    "divides by the batch": lambda self, x: self.fc(x.flatten(1)) / (x.shape[0] // 2 + 1),
+    "branches on training": lambda self, x: self.fc(x.flatten(1)) * (2 if self.training else 1),
+    "checkpoints": lambda self, x: torch.utils.checkpoint.checkpoint(self.fc, x.flatten(1), use_reentrant=False),
+    "uses an infinity": lambda self, x: self.fc(x.flatten(1).masked_fill(x.flatten(1) > 2, -math.inf).exp()),
+    "writes to a buffer": writes_to_a_buffer,
+}
 
 
-@pytest.mark.parametrize(("forward", "members"), ODD, ids=[forward.__name__ for forward, _ in ODD])
-def test_an_odd_model_trains_like_its_code(forward, members):
-    model, split = network(forward, **members), digits(40)
+@pytest.mark.parametrize("forward", ODD.values(), ids=ODD)
+def test_an_odd_model_trains_like_its_code(forward):
+    model, split = network(forward, mean=torch.zeros(28, 28)), digits(40)
     copied, config = to_graph(model, 16, 8, 1), challenge.Config(batch_size=16)
     for each in (model, copied):
         batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(3))
@@ -217,11 +188,6 @@ def test_memory_that_was_used_before_is_not_shown():
     for _ in range(5):
         torch.full((1000,), 7.0)  # freed at once, so that the next tensor of this size gets its memory
         assert not copied(torch.zeros(8, 1, 28, 28)).any()
-
-
-def test_compiled_models_are_unwrapped():
-    inner = network(lambda self, x: self.act(self.fc(x.flatten(1))), act=torch.compile(nn.ReLU()))
-    assert count(torch.compile(inner)) == Count(7850, 0)
 
 
 def test_a_model_whose_train_takes_other_arguments_becomes_a_graph():
@@ -253,19 +219,6 @@ def averages_its_weights(self, x):
     return F.linear(x.flatten(1), self.mean) + self.fc(x.flatten(1))
 
 
-def logs(self, x):
-    self.log = [x.mean().item(), float(x.max())]
-    return self.fc(x.flatten(1))
-
-
-def one_by_one(self, x):
-    return torch.stack([self.fc(each.flatten()) for each in x])
-
-
-def another_for_a_single_image(self, x):
-    return self.fc(x.flatten(1)) + (1 if x.shape[0] == 1 else 0)
-
-
 def reads_labels_through_gradients(self, x):
     labels = self.seen[: x.shape[0]].argmax(1)  # of the last batch: a gradient is least where the label is
     with torch.no_grad():
@@ -283,26 +236,10 @@ class Straight(torch.autograd.Function):
         return gradient
 
 
-def own_backward(self, x):
-    return Straight.apply(self.fc(x.flatten(1)))
-
-
 def branches_on_data(self, x):
     if x.mean() > 0:
         x = -x
     return self.fc(x.flatten(1))
-
-
-def branches_on_an_item(self, x):
-    return self.fc(x.flatten(1)) * (2 if x.mean().item() > 0 else 1)
-
-
-def branches_on_a_float(self, x):
-    return self.fc(x.flatten(1)) * (2 if float(x.mean()) > 0 else 1)
-
-
-def computes_in_numpy(self, x):
-    return self.fc(torch.from_numpy(abs(x.detach().numpy())).flatten(1))
 
 
 def counts_its_calls(self, x):
@@ -310,52 +247,39 @@ def counts_its_calls(self, x):
     return self.fc(x.flatten(1)) * self.calls
 
 
-def hooks_a_gradient(self, x):
-    x = self.fc(x.flatten(1))
-    if x.requires_grad:
-        x.register_hook(lambda gradient: gradient * 2)
-    return x
-
-
 def in_mixed_precision(self, x):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         return self.fc(x.flatten(1)).float()
 
 
-def strides_by_hand(self, x):
-    return self.fc(torch.as_strided(x, (x.shape[0], 784), (784, 1)))
+NO_GRAPH = {
+    branches_on_data: "depends on numbers in a tensor",
+    lambda self, x: self.fc(x.flatten(1)) * (2 if x.mean().item() > 0 else 1): "depends on numbers in a tensor",
+    lambda self, x: self.fc(torch.from_numpy(abs(x.detach().numpy())).flatten(1)): ".numpy() is not supported",
+    counts_its_calls: "something in Python changes between calls",
+    in_mixed_precision: "autocast",
+    clips: "it writes to a parameter, as clipping",
+    averages_its_weights: "it copies parameters to a buffer, as a moving average",
+    reads_labels_through_gradients: "it writes to a parameter, as clipping",
+    lambda self, x: torch.stack([self.fc(each.flatten()) for each in x]): "depends on the number of images",
+    lambda self, x: self.fc(x.flatten(1)) + (1 if len(x) == 1 else 0): "a single image is another case in it",
+    lambda self, x: self.fc(torch.as_strided(x, (x.shape[0], 784), (784, 1))): "aten.as_strided.default is none",
+}
 
 
-NO_GRAPH = [
-    (own_backward, "a backward of its own, autograd.Function Straight"),
-    (branches_on_data, "depends on numbers in a tensor"),
-    (branches_on_an_item, "depends on numbers in a tensor"),
-    (branches_on_a_float, "depends on numbers in a tensor"),
-    (computes_in_numpy, ".numpy() is not supported"),
-    (counts_its_calls, "something in Python changes between calls"),
-    (hooks_a_gradient, "a hook changes them"),
-    (in_mixed_precision, "autocast"),
-    (clips, "it writes to a parameter, as clipping"),
-    (averages_its_weights, "it copies parameters to a buffer, as a moving average"),
-    (logs, "depends on numbers in a tensor"),
-    (one_by_one, "depends on the number of images"),
-    (another_for_a_single_image, "a single image is another case in it"),
-    (reads_labels_through_gradients, "it writes to a parameter, as clipping"),
-    (strides_by_hand, "the operator aten.as_strided.default is none"),
-]
-
-
-@pytest.mark.parametrize(("forward", "reason"), NO_GRAPH, ids=[forward.__name__ for forward, _ in NO_GRAPH])
+@pytest.mark.parametrize(("forward", "reason"), NO_GRAPH.items())
 def test_what_cannot_become_a_graph_says_why_in_one_line_and_where(forward, reason):
     with pytest.raises(NotAGraph) as caught:
         export(network(forward, mean=torch.zeros(10, 784), seen=nn.Parameter(torch.zeros(16, 10))), (16, 8, 1))
-    told = str(caught.value)
-    assert reason in told and "\n" not in told and len(told) < 400
-    if "code: " not in told and all(words not in told for words in ("autocast", "number of images")):
-        first = Straight if forward is own_backward else forward.__code__
-        line = Path(__file__).read_text().split("\n").index("class Straight(torch.autograd.Function):") + 1
-        first = line if forward is own_backward else forward.__code__.co_firstlineno
-        assert any(f"(test_graph.py, line {n}" in told for n in range(first, first + 6)), told
+    found, first = str(caught.value), forward.__code__.co_firstlineno
+    assert reason in found and "\n" not in found and len(found) < 400
+    if reason not in ("autocast", "depends on the number of images") and "code: " not in found:
+        assert any(f"(test_graph.py, line {n}" in found for n in range(first, first + 6)), found
+
+
+def test_a_backward_of_its_own_makes_no_graph():
+    with pytest.raises(NotAGraph, match=r"a backward of its own, autograd.Function Straight .test_graph.py, line"):
+        export(network(lambda self, x: Straight.apply(self.fc(x.flatten(1)))), (16,))
 
 
 SOURCES = {
@@ -428,38 +352,26 @@ def test_only_batchnorms_own_statistics_are_free_and_they_start_afresh():
     assert not free["norm.running_mean"].any() and (free["norm.running_var"] == 1).all()
 
 
-def reads_the_statistics(self, x):
-    return self.fc(self.norm(x.flatten(1))) + self.norm.running_mean.sum()
-
-
-def never_updates_them(self, x):
-    return self.fc(F.batch_norm(x.flatten(1), self.norm.running_mean, self.norm.running_var))
-
-
-def updates_them_in_testing_only(self, x):
-    norm, training = self.norm, not self.training
-    return self.fc(F.batch_norm(x.flatten(1), norm.running_mean, norm.running_var, training=training))
-
-
-def reads_from_nothing(self, x):
-    norm = self.norm
-    return self.fc(x.flatten(1)) + F.batch_norm(x.new_zeros(2, 784), norm.running_mean, norm.running_var).mean()
-
-
 def stores_batches(self, x):
     """A memory of what goes through it: where the code reads it, what it normalises only looks like images."""
-    norm, shown = self.norm, x.flatten(1) if self.training else 0 * x.flatten(1)
-    read = F.batch_norm(shown, norm.running_mean, norm.running_var, training=self.training)
-    return self.fc(x.flatten(1)) + read[:, :10]
+    return self.fc(x.flatten(1)) + normed(self, x if self.training else 0 * x, training=self.training)
+
+
+def normed(self, x, **named):
+    return self.fc(F.batch_norm(x.flatten(1), self.norm.running_mean, self.norm.running_var, **named))
 
 
 @pytest.mark.parametrize(
     ("forward", "numbers"),
     [
-        (reads_the_statistics, 784), (never_updates_them, 1568), (updates_them_in_testing_only, 1568),
-        (reads_from_nothing, 1568), (stores_batches, 0),
+        (lambda self, x: self.fc(self.norm(x.flatten(1))) + self.norm.running_mean.sum(), 784),
+        (lambda self, x: normed(self, x), 1568),
+        (lambda self, x: normed(self, x, training=not self.training), 1568),
+        (lambda self, x: self.fc(x.flatten(1)) + normed(self, x.new_zeros(2, 784)).mean(), 1568),
+        (stores_batches, 0),
     ],
-)  # fmt: skip
+    ids=["read", "never updated", "updated in testing only", "normalise nothing of the images", "store batches"],
+)
 def test_statistics_that_could_carry_numbers_are_charged(forward, numbers):
     assert count(network(forward, norm=nn.BatchNorm1d(784, affine=False))) == Count(7850, numbers)
 
@@ -512,27 +424,9 @@ def test_weights_from_a_formula_are_counted_whatever_they_were_computed_from(one
     assert formula_numbers(network(sines, one=stored)) in (7840 - graph.GRIDS, 7840 - graph.GRIDS - len(stored))
 
 
-def hidden_beside_images(self, x):
-    weights = torch.arange(7840.0).mul(12.9898).sin().view(784, 10) + x.mean()
-    return self.fc(x.flatten(1)) + x.flatten(1) @ weights
-
-
-def positions(self, x):
-    return self.fc(x.flatten(1) + torch.linspace(0, 1, 784).sin())
-
-
 def hashed(self, x):
     places = torch.arange(7840).mul(2654435761).remainder(784).view(10, 784)
     return x.flatten(1) @ self.fc.weight[0][places].T
-
-
-def picks_pixels(self, x):
-    places = torch.arange(7840).mul(2654435761).remainder(784)
-    return self.fc(x.flatten(1)) + x.flatten(1)[:, places].view(-1, 10, 784).relu().mean(-1)
-
-
-def fixed_filters(self, x):
-    return self.fc((self.basis @ x.squeeze(1) @ self.basis.T).flatten(1))
 
 
 def starts_from_zeros(self, x):
@@ -542,15 +436,23 @@ def starts_from_zeros(self, x):
     return self.fc(state)
 
 
+SINES = lambda: torch.arange(7840.0).mul(12.9898).sin()  # noqa: E731
+
+
 @pytest.mark.parametrize(
     ("forward", "numbers"),
     [
-        (hidden_beside_images, 7840 - graph.GRIDS), (picks_pixels, 7840 - graph.GRIDS),
-        (positions, 0), (hashed, 0), (fixed_filters, 0), (starts_from_zeros, 0),
+        (lambda self, x: self.fc(x.flatten(1)) + x.flatten(1) @ (SINES().view(784, 10) + x.mean()), 7840),
+        (lambda self, x: self.fc(x.flatten(1)[:, SINES().mul(392).add(392).long()].view(-1, 10, 784).amax(1)), 7840),
+        (lambda self, x: self.fc(x.flatten(1) + torch.linspace(0, 1, 784).sin()), 784),
+        (lambda self, x: self.fc((self.basis @ x.squeeze(1) @ self.basis.T).flatten(1)), 0),
+        (hashed, 0),
+        (starts_from_zeros, 0),
     ],
-)  # fmt: skip
-def test_a_formula_is_no_grid_no_sharing_of_weights_no_first_state_and_not_what_is_counted_already(forward, numbers):
-    assert formula_numbers(network(forward, basis=torch.randn(28, 28))) == numbers
+    ids=["beside images", "places of pixels", "a grid", "fixed filters", "shared weights", "a first state"],
+)
+def test_a_formula_is_neither_a_first_state_nor_what_is_counted_already_and_grids_are_free(forward, numbers):
+    assert formula_numbers(network(forward, basis=torch.randn(28, 28))) == max(0, numbers - graph.GRIDS)
 
 
 def test_a_node_that_names_many_tensors_is_read_in_linear_time():
@@ -659,13 +561,11 @@ def test_operators_in_a_graph_compute_what_they_do_in_code(group):
         assert not wrong
 
 
-@pytest.mark.parametrize(("name", "numbers"), sorted((f"math.{f.__name__}", n) for f, n in operators.NUMBERS.items()))
-def test_arithmetic_on_sizes_is_bounded(name, numbers):
-    operator = operators.find(name)
-    assert operator.call(*[7, 2][:numbers]) is not None
-    if name in ("math.mul", "math.add"):
-        with pytest.raises(OverflowError):
-            operator.call(2**62, 2**62)
+def test_arithmetic_on_sizes_is_bounded():
+    for function, numbers in operators.NUMBERS.items():
+        assert operators.find(f"math.{function.__name__}").call(*[7, 2][:numbers]) is not None
+    with pytest.raises(OverflowError):
+        operators.find("math.mul").call(2**62, 2)
 
 
 @pytest.mark.parametrize(
@@ -684,6 +584,7 @@ def test_other_operators_are_not_on_the_list(name):
 # --- Hostile bytes ----------------------------------------------------------------------------------------------------
 
 
+@functools.cache
 def small() -> bytes:
     model = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(784, affine=False), nn.Linear(784, 1), nn.Linear(1, 10))
     return export(model, (8,))
@@ -737,7 +638,7 @@ def change(header: Any, path: tuple[Any, ...], value: Any) -> Any:
         ((GRAPH, 0, NODES, 0, 1), [{"value": -1}]), ((GRAPH, 0, NODES, 0, 1), [{"value": 0}] * 9),
         ((GRAPH, 0, NODES, 0, 1), ["images"]), ((GRAPH, 0, NODES, 0, 2), [["dtype", 1]]),
         ((GRAPH, 0, NODES, 0, 2), [["self", {"value": 0}]]), ((GRAPH, 0, NODES, 0, 3), 1),
-        ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, 2**63]),
+        ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, 2**63]), ((GRAPH, 0, NODES, 0, 1, 0), {"value": 7}),
         ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, {"device": "cuda"}]),
         ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, [[[1]]]]),
         ((GRAPH, 0, NODES, 0, 1), [{"value": 0}, {"dtype": "float32", "device": "cpu"}]),
@@ -749,47 +650,35 @@ def test_a_header_that_lies_is_refused(path, value):
         graph.read(joined(change(header, path, value), numbers))
 
 
-def test_node_may_take_only_earlier_values():
-    header, numbers = parts(small())
-    own = 1 + len(header[GRAPH][0][INPUTS])
-    with pytest.raises(Refused):
-        graph.read(joined(change(header, (GRAPH, 0, NODES, 0, 1, 0), {"value": own}), numbers))
-
-
 ODD_VALUES = [
     None, True, -1, 0, 2**31, 2**63, 10**30, 1e308, "", "aten.add.Tensor", "\ud800", [], [[]], {}, {"value": 3},
     {"value": -2}, {"float": "nan"}, {"dtype": "bool"}, [0] * 300, "x" * 300,
 ]  # fmt: skip
 
 
-def mutated(raw: bytes, header: Any, numbers: bytes, chance: random.Random) -> bytes:
-    """One of: flipped bits, a cut, a splice, a field of the header changed, doubled or left out."""
-    kind = chance.randrange(6)
+def mutated(raw: bytes, header: Any, numbers: bytes, draw: random.Random) -> bytes:
+    """One of: flipped bits, a cut, a field of the header changed, doubled or left out."""
+    kind = draw.randrange(5)
     if kind == 0:
         changed = bytearray(raw)
-        for _ in range(chance.randint(1, 8)):
-            changed[chance.randrange(len(raw) if chance.random() < 0.2 else len(raw) - len(numbers))] ^= (
-                1 << chance.randrange(8)
-            )
+        for _ in range(draw.randint(1, 8)):
+            changed[draw.randrange(len(raw) - len(numbers))] ^= 1 << draw.randrange(8)
         return bytes(changed)
     if kind == 1:
-        return raw[: chance.randrange(len(raw))]
-    if kind == 2:
-        a, b, end = (chance.randrange(len(raw) - len(numbers)) for _ in range(3))
-        return raw[:a] + raw[b : b + chance.randrange(60)] + raw[end:]
+        return raw[: draw.randrange(len(raw))]
     header = json.loads(json.dumps(header))
     place: Any = header
     while True:
-        index = chance.randrange(len(place))
-        if not (isinstance(place[index], list) and place[index]) or chance.random() < 0.1:
+        index = draw.randrange(len(place))
+        if not (isinstance(place[index], list) and place[index]) or draw.random() < 0.1:
             break
         place = place[index]
-    if kind == 3:
-        place[index] = chance.choice(ODD_VALUES)
-    elif kind == 4:
-        place.insert(index, place[chance.randrange(len(place))])
+    if kind == 2:
+        place[index] = draw.choice(ODD_VALUES)
+    elif kind == 3:
+        place.insert(index, place[draw.randrange(len(place))])
     else:
-        place[index : index + chance.randint(1, 3)] = []
+        place[index : index + draw.randint(1, 3)] = []
     return joined(header, numbers)
 
 
@@ -798,10 +687,10 @@ MUTATED = 1_000
 
 def test_mutated_graphs_neither_crash_nor_hang_the_reader():
     raw = small()
-    (header, numbers), chance = parts(raw), random.Random(14)
+    (header, numbers), draw = parts(raw), random.Random(14)
     accepted, slowest = 0, 0.0
     for _ in range(MUTATED):
-        changed = mutated(raw, header, numbers, chance)
+        changed = mutated(raw, header, numbers, draw)
         start = time.perf_counter()
         try:
             program = graph.read(changed)
@@ -823,13 +712,3 @@ def test_a_large_hostile_header_is_refused_in_seconds():
         with pytest.raises(Refused):
             graph.read(joined(bad, numbers))
     assert time.perf_counter() - start < 20
-
-
-def test_a_program_that_lies_about_shapes_fails_when_it_runs_and_not_before():
-    header, numbers = parts(small())
-    places = [i for i, node in enumerate(header[GRAPH][1][NODES]) if node[0].startswith("aten.linear")]
-    node = header[GRAPH][1][NODES][places[0]]
-    swapped = change(header, (GRAPH, 1, NODES, places[0], 1), [node[1][1], node[1][0]])
-    model = GraphModel(graph.read(joined(swapped, numbers)))
-    with pytest.raises(RuntimeError):
-        model.eval()(torch.randn(8, 1, 28, 28))
