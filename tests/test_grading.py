@@ -1,8 +1,8 @@
 """Grading: what each submission gets, that none harms another or outlives its run, and what the gradebook says.
 
-Every file in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``, or ``A|B`` where
-chance decides between two. All are graded in one run, side by side with some honest ones, on small digits that a linear
-layer learns at once. What shows when a model is built is tested in test_graph.py.
+Every file in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``. All are graded in
+one run, side by side with some honest ones, on small digits that a linear layer learns at once. What shows when a model
+is built is tested in test_building.py.
 """
 
 from __future__ import annotations
@@ -212,7 +212,7 @@ class TestAClassOfWhichMostAttack:
     def test_gives_each_attack_the_verdict_due_to_it(self, graded, path):
         status, words = expectation(path)
         found = graded.grade(path.stem)
-        assert found["status"] in status.split("|") and words in found["reason"], (found["status"], found["reason"])
+        assert found["status"] == status and words in found["reason"], (found["status"], found["reason"])
 
     def test_gives_odd_submissions_their_verdicts(self, graded):
         wrong = {}
@@ -412,13 +412,11 @@ class TestWeightsTrainedAtHome:
         "kept, read, trained",
         [
             (lambda home: (home - 8) / 2.0, lambda known: known, False),
-            (lambda home: (home - 8).to(torch.int8), lambda known: known.float() / 2, False),
             (lambda home: (home - 8) * 50.0, lambda known: known / 100, True),
             (lambda home: home[..., None] >> torch.arange(4) & 1 > 0, from_bits, False),
-            (lambda home: sort_me(home).float(), from_sorted, False),
             (sort_me, from_sorted, False),
         ],
-        ids=["buffer", "int8", "hardly trained", "bits", "sorted floats", "sorted integers"],
+        ids=["buffer", "hardly trained", "bits", "sorted integers"],
     )
     def test_are_lost_in_other_values_however_they_are_kept(self, trained_at_home, kept, read, trained):
         own, other = self.accuracies(lambda: Home(kept(trained_at_home), read, trained))
