@@ -38,7 +38,7 @@ pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading need
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 ATTACKS = sorted((HERE / "attacks").glob("*.py"))
-HONEST = "a_script fourier identity_start mlp_view repository small_logits spiking".split()
+HONEST = "a_script fourier repository small_logits spiking".split()
 EMPTY = LINEAR.replace("self.fc = nn.Linear(784, 10)", "pass").replace("self.fc(x.view(-1, 784))", "x[:, 0, 0, :10]")
 FOUND = ("invalid", "no parameter to train")  # the verdict on it, where it is found
 
@@ -254,9 +254,6 @@ class TestAClassOfWhichMostAttack:
                 continue
             assert b"sleep\x004321" not in line and str(graded.scratch).encode() not in line
 
-    def test_shows_what_a_submission_printed(self, graded):
-        assert "batch torch.Size" in graded.grade("mlp_view")["log"]
-
     def test_shows_progress_and_what_remains(self, graded):
         first, *lines = graded.done.stderr.splitlines()
         total = len(read_csv(graded.out / "grades.csv"))
@@ -279,6 +276,7 @@ class TestAClassOfWhichMostAttack:
         assert all(int(rows[name]) < 2_000 for name in HONEST)
 
     def test_cannot_pose_as_headings_in_the_summary(self, graded):
+        assert "# passed: 100 of 100" in graded.grade("poses_as_a_heading")["log"]
         lines = (graded.out.parent / "summary.md").read_text().splitlines()
         headings = [line for line in lines if line.startswith("#")]
         assert len(headings) == len(read_csv(graded.out / "grades.csv"))
