@@ -10,23 +10,21 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from .operators import NOISE, SIZES_ONLY, Parameter
+from .operators import SIZES_ONLY, Parameter
 from .wire import Graph, Node, Refused, TensorSpec, Value, decode, require
 
 __all__ = ["Count", "GraphModel", "Program", "Refused", "formula_numbers", "read"]
 
 FREE, MOST = 700, 2_000  # bytes of a graph, compressed: not charged, and allowed at all. Real models take 0.1 to 0.6 kB
-GRIDS = 2_000  # numbers computed from nothing that are not charged: position codes, grids
+GRIDS = 2_000  # numbers from a formula that are not charged: position codes, grids
 MEAN, VARIANCE, TRAINING = 3, 4, 5  # places of batch_norm's running_mean, running_var and training
-IMAGES, WEIGHTS, CHANCE, SHOWS_WEIGHT, SHOWS_BUFFER = 1, 2, 4, 8, 16  # what a value depends on, or may be a view of
-VARIES = IMAGES | WEIGHTS | CHANCE
+IMAGES, WEIGHTS, SHOWS_WEIGHT, SHOWS_BUFFER = 1, 2, 4, 8  # what a value may depend on, or be a view of
+PICKS = ("index", "index_select", "gather", "embedding")  # operators that choose elements by whole numbers
 
 
 class Count(NamedTuple):
@@ -36,12 +34,12 @@ class Count(NamedTuple):
     buffers: int  # buffers, constants and literals of every type, and statistics beyond those that training explains
 
 
-@dataclass(frozen=True)
-class Program:
+class Program(NamedTuple):
     """A model: its tensors, and its graphs for training and testing."""
 
     tensors: tuple[TensorSpec, ...]
     graphs: tuple[Graph, ...]
+    description: int  # bytes of the larger graph, see ``description``
 
     def count(self) -> Count:
         """Every tensor once, by its role, whether or not a graph reads it.
@@ -58,14 +56,14 @@ class Program:
         statistics = max(0, totals["statistics"] - trained)
         return Count(totals["parameter"], totals["buffer"] + totals["constant"] + statistics + literals)
 
-    @cached_property
-    def description(self) -> int:
-        """Bytes of the larger graph alone, compressed: operators, their wiring and every literal, without the tensors.
 
-        Repeated structure costs little, as values are named by their distance. What a model hides in its literals
-        and its wiring instead of a tensor shows here.
-        """
-        return max(len(zlib.compress(graph_text(graph).encode(), 9)) for graph in self.graphs)
+def description(graph: Graph) -> int:
+    """Bytes of a graph, compressed: operators, their wiring and every literal, without the tensors.
+
+    Repeated structure costs little, as values are named by their distance. What a model hides in its literals and its
+    wiring instead of a tensor shows here.
+    """
+    return len(zlib.compress(graph_text(graph).encode(), 9))
 
 
 def graph_text(graph: Graph) -> str:
@@ -89,7 +87,7 @@ def read(raw: bytes) -> Program:
     BatchNorm's statistics start afresh: mean 0, variance 1.
     """
     tensors, graphs = decode(raw)
-    program = Program(tuple(tensors), tuple(graphs))
+    program = Program(tuple(tensors), tuple(graphs), max(map(description, graphs)))
     require(program.description <= MOST, f"it takes {program.description:,} bytes, where {MOST:,} are the most")
     found = [origins(program, graph) for graph in graphs]
     for number, (graph, origin) in enumerate(zip(graphs, found, strict=True)):
@@ -97,7 +95,7 @@ def read(raw: bytes) -> Program:
     for index, place in statistics(program, found).items():
         start = torch.full_like(tensors[index].numbers, float(place == VARIANCE))
         tensors[index] = tensors[index]._replace(role="statistics", numbers=start)
-    return Program(tuple(tensors), program.graphs)
+    return program._replace(tensors=tuple(tensors))
 
 
 # --- What values come from --------------------------------------------------------------------------------------------
@@ -124,13 +122,13 @@ def origins(program: Program, graph: Graph) -> list[int]:
     viewed = list(range(len(found)))  # of each value that of which it is a view, or itself
     for node in graph.nodes:
         named, own = named_by(node), len(found)
-        origin = CHANCE if node.operator.base in NOISE else 0
+        origin = 0
         for parameter, index in named:
-            origin |= found[index] & (VARIES | (SHOWS_WEIGHT | SHOWS_BUFFER if parameter.shown else 0))
+            origin |= found[index] & (IMAGES | WEIGHTS | (SHOWS_WEIGHT | SHOWS_BUFFER if parameter.shown else 0))
         for parameter, index in named:
             if parameter.written:
-                found[viewed[index]] |= origin & VARIES
-        found.append(origin & CHANCE if node.operator.base in SIZES_ONLY else origin)
+                found[viewed[index]] |= origin & (IMAGES | WEIGHTS)
+        found.append(0 if node.operator.base in SIZES_ONLY else origin)
         viewed.append(next((viewed[index] for parameter, index in named if parameter.shown), own))
     return found
 
@@ -209,7 +207,8 @@ class GraphModel(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         graph, dead = self.graphs["train" if self.training else "eval"]
         values = [images, *(getattr(self, f"t{index}") for index in graph.inputs)]
-        run(graph, values, dead)
+        for node, ended in zip(graph.nodes, dead, strict=True):
+            step(node, values, ended)
         return values[graph.output]
 
 
@@ -232,57 +231,66 @@ def last_reads(graph: Graph) -> list[list[int]]:
     return dead
 
 
-def run(graph: Graph, values: list[Any], dead: Sequence[Sequence[int]]) -> None:
-    """Append the results of the nodes to the values of the inputs; those that are ``dead`` after a node become None."""
+def step(node: Node, values: list[Any], dead: Sequence[int]) -> None:
+    """Append the result of a node to the values before it; those that are ``dead`` after it become None."""
 
     def filled(argument: Any) -> Any:
         if type(argument) is Value:
             return values[argument.index]
         return [filled(each) for each in argument] if type(argument) is list else argument
 
-    for node, ended in zip(graph.nodes, dead, strict=True):
-        args, kwargs = [filled(each) for each in node.args], {key: filled(each) for key, each in node.kwargs}
-        if node.grad is None:
+    args, kwargs = [filled(each) for each in node.args], {key: filled(each) for key, each in node.kwargs}
+    if node.grad is None:
+        values.append(node.operator.call(*args, **kwargs))
+    else:
+        with torch.set_grad_enabled(node.grad):
             values.append(node.operator.call(*args, **kwargs))
-        else:
-            with torch.set_grad_enabled(node.grad):
-                values.append(node.operator.call(*args, **kwargs))
-        for index in ended:
-            values[index] = None
+    for index in dead:
+        values[index] = None
 
 
-def formula_numbers(program: Program, size: int) -> int:
-    """How many numbers, beyond GRIDS, are computed from neither images nor parameters and meet one of these.
+# --- Numbers from a formula -------------------------------------------------------------------------------------------
 
-    They count like constants. Not counted are random numbers, whole numbers that pick elements of a parameter,
-    repetitions by ``expand``, and a tensor of one repeated number, such as a state of zeros. Both graphs run once, for
-    ``size`` images.
+
+@torch.no_grad()
+def formula_numbers(model: GraphModel, first: Tensor, second: Tensor) -> int:
+    """How many numbers, beyond GRIDS, meet images or weights and depend on neither: they count like constants.
+
+    That is seen by effect. The graphs run once with the initial state and once with the trained one, on two batches of
+    real images: what is the same in both is such a number, whatever it was computed from. Not counted are
+    repetitions, numbers that the model stores (they are charged already), and whole numbers that pick weights.
     """
     most = 0
-    for graph in program.graphs:
-        found, tensors = origins(program, graph), program.tensors
-        values = [torch.zeros(size, 1, 28, 28), *(materialise(tensors[index]) for index in graph.inputs)]
-        dead = [[index for index in ended if found[index]] for ended in last_reads(graph)]
-        with torch.random.fork_rng([]), torch.no_grad():
-            run(graph, values, dead)
-        met = {index for node in graph.nodes for index in formulas(node, values, found)}
-        most = max(most, sum(distinct_numbers(values[index]) for index in met))
+    for graph in model.program.graphs:
+        origin, dead, met = origins(model.program, graph), last_reads(graph), {}
+        start = [materialise(model.program.tensors[index]) for index in graph.inputs]
+        trained = [getattr(model, f"t{index}").detach().clone() for index in graph.inputs]
+        stored = sum(a.numel() for a, b in zip(start, trained, strict=True) if torch.equal(a, b))
+        one, other = [first.clone(), *start], [second.clone(), *trained]
+        for node, ended in zip(graph.nodes, dead, strict=True):
+            named = named_by(node)
+            fixed = {index for _, index in named if equal(one[index], other[index])}
+            picks = node.operator.base in PICKS and not any(origin[index] & IMAGES for _, index in named)
+            if len(fixed) < len({index for _, index in named}) and not picks:
+                made = {index for parameter, index in named if index > len(graph.inputs) and not parameter.written}
+                met |= {index: distinct_numbers(one[index]) for index in made & fixed}
+            for values in (one, other):
+                step(node, values, ended)
+        most = max(most, sum(met.values()) - stored)
     return max(0, most - GRIDS)
 
 
-def formulas(node: Node, values: Sequence[Any], found: Sequence[int]) -> Iterator[int]:
-    """The tensors computed from nothing that meet images, parameters or random numbers in this node."""
-    named, reached = named_by(node), 0
-    for _, index in named:
-        reached |= found[index] & VARIES
-    for parameter, index in named:
-        if not found[index] and not parameter.written and isinstance(values[index], Tensor):
-            picks = not values[index].is_floating_point() and not reached & IMAGES
-            if reached and not picks:
-                yield index
+def equal(a: Any, b: Any) -> bool:
+    if isinstance(a, (list, tuple)):
+        return all(map(equal, a, b))
+    return torch.equal(a, b) if isinstance(a, Tensor) else a == b
 
 
-def distinct_numbers(tensor: Tensor) -> int:
-    """The elements of a tensor without those that ``expand`` repeats; 1 where all are the same."""
-    once = tensor[tuple(slice(0, 1) if stride == 0 else slice(None) for stride in tensor.stride())]
-    return once.numel() if once.numel() and (once != once.flatten()[0]).any() else 1
+def distinct_numbers(value: Any) -> int:
+    """The elements of a tensor without repetitions along a dimension."""
+    if not isinstance(value, Tensor) or not value.numel():
+        return 0
+    for dim in range(value.dim()):
+        once = value.narrow(dim, 0, 1)
+        value = once if bool((value == once).all()) else value
+    return value.numel()

@@ -45,7 +45,6 @@ SIZES_ONLY = frozenset(  # what they give does not depend on the numbers in thei
     "rand_like randn_like zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty "
     "sym_size sym_numel".split()
 )
-NOISE = ("rand", "randn", "rand_like", "randn_like", "normal_", "uniform_", "bernoulli_")  # all of what they give
 UNSET = ("empty", "empty_like", "new_empty")  # operators that give memory as it is
 UNMARKED_VIEWS = ("meshgrid", "type_as", "dropout", "feature_dropout", "alpha_dropout")  # may give what they take
 NORMS = ("batch_norm", "instance_norm")  # which write to their running statistics without saying so

@@ -32,6 +32,13 @@ class Net(nn.Module):
 collect_ignore = ["class", "door"]  # what students hand in, some with tests of their own
 
 
+def expectation(attack: Path) -> tuple[str, str]:
+    """The verdict due to an attack, and words of its reason, as its first line has them."""
+    text = (attack if attack.is_file() else attack / "model.py").read_text()
+    status, words = text.split("\n")[0].removeprefix("# expect ").split(": ", 1)
+    return status, words
+
+
 def write_idx(path: Path, array: np.ndarray) -> None:
     """An independent writer of the IDX format: magic 0, 0, 8 (bytes), dimensions, big-endian sizes, data."""
     path.parent.mkdir(parents=True, exist_ok=True)

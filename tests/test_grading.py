@@ -1,19 +1,17 @@
 """Grading: what each submission gets, that none harms another or outlives its run, and what the gradebook says.
 
-Every file and folder in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``, or
-``A|B`` where chance decides between two. All are graded once, side by side with the honest ones, on small digits that a
-linear layer learns at once.
+Every file in ``attacks`` opens with the verdict due to it, ``# expect STATUS: WORDS OF THE REASON``. All are graded in
+one run, side by side with some honest ones, on small digits that a linear layer learns at once. What shows when a model
+is built is tested in test_building.py.
 """
 
 from __future__ import annotations
 
-import base64
 import csv
 import hashlib
 import io
 import json
 import os
-import random
 import re
 import shutil
 import socket
@@ -29,7 +27,7 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-from conftest import LINEAR, easy_digits, easy_split
+from conftest import LINEAR, easy_digits, easy_split, expectation
 from grading import checks, gradebook, graph, judge, submissions
 from grading.graph import GraphModel
 from grading.sandbox import isolation
@@ -39,21 +37,10 @@ pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading need
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-ATTACKS = sorted(p.name.removesuffix(".py") for p in (HERE / "attacks").iterdir() if p.suffix == ".py" or p.is_dir())
-HONEST = submissions.names([p.name for p in sorted((HERE / "honest").iterdir()) if p.suffix == ".py" or p.is_dir()])
-WITH_WEIGHTS = LINEAR.replace("import torch.nn as nn", "import torch\nimport torch.nn as nn\n%s").replace(
-    "784, 10)\n", "784, 10)\n        self.fc.bias.data += 0 * len(str(%s))\n"
-)  # brings something along, and reads it
-SYNTAX_ERROR = "class Net(nn.Module)\n"
-NOT_A_GRAPH = LINEAR.replace("return", "x = x if x.mean() > -9 else -x\n        return")
-NOT_VERIFIED = set("a_script activation_norm clips_weights cosines custom_autograd fourier spiking towers".split())
-
-
-def expectation(name: str) -> tuple[str, str]:
-    path = HERE / "attacks" / f"{name}.py"
-    path = path if path.exists() else HERE / "attacks" / name / "model.py"
-    status, words = path.read_text().split("\n")[0].removeprefix("# expect ").split(": ", 1)
-    return status, words
+ATTACKS = sorted((HERE / "attacks").glob("*.py"))
+HONEST = "a_script fourier repository small_logits spiking".split()
+EMPTY = LINEAR.replace("self.fc = nn.Linear(784, 10)", "pass").replace("self.fc(x.view(-1, 784))", "x[:, 0, 0, :10]")
+FOUND = ("invalid", "no parameter to train")  # the verdict on it, where it is found
 
 
 def lookup_of_test_images() -> str:
@@ -108,64 +95,26 @@ class Net(nn.Module):
 """
 
 
-def carriers() -> dict[str, dict[str, str]]:
-    """Nine kinds of code that bring 7,000 to 10,000 random bytes along, as files by name."""
-    chance = random.Random(7)
-    payload = chance.randbytes(7000)
-    text = base64.b85encode(payload).decode().replace("\\", "~")
-    letters = base64.b32encode(payload).decode().rstrip("=").lower()
-    words = [letters[i : i + 40] for i in range(0, len(letters), 40)]
-    integers = [chance.getrandbits(63) for _ in range(1200)]
-    bits = [chance.getrandbits(1) for _ in range(64_000)]
-    names = "\n".join(f"w_{word} = {i}" for i, word in enumerate(words))
-    spaces = "\n".join("x = (1" + "".join(" \t"[b] for b in bits[i : i + 400]) + ")" for i in range(0, 64_000, 400))
-    return {
-        "in_a_string": {"model.py": WITH_WEIGHTS % (f"W = {text!r}", "W")},
-        "in_integers": {"model.py": WITH_WEIGHTS % (f"W = {integers}", "W")},
-        "in_nones": {"model.py": WITH_WEIGHTS % (f"W = ({','.join('None' if b else '()' for b in bits)})", "W")},
-        "in_identifiers": {"model.py": WITH_WEIGHTS % (names, "sorted(globals())")},
-        "in_another_file": {"model.py": WITH_WEIGHTS % ("from more import W", "W"), "more.py": f"W = {text!r}\n"},
-        "in_file_names": {
-            "model.py": WITH_WEIGHTS % ("import os", "os.listdir('words')"),
-            **{f"words/{a}{b}{c}.txt": "" for a, b, c in zip(words[::3], words[1::3], words[2::3], strict=False)},
-        },
-        "in_settings": {
-            "model.py": WITH_WEIGHTS % ("import glob", "[open(name).read() for name in glob.glob('*.json')]"),
-            **{f"part{i}.json": json.dumps(text[i : i + 1900]) for i in range(0, len(text), 1900)},
-        },
-        "in_spaces": {"model.py": WITH_WEIGHTS % (spaces, "open(__file__).read()")},
-        "in_dynamic_imports": {
-            "model.py": WITH_WEIGHTS % ("import importlib\nW = importlib.import_module('mo' + 're').W", "W"),
-            "more.py": f"W = {text!r}\n",
-        },
-    }
-
-
 def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
     """Submissions that no repository should hold as files; returns the verdict due to each."""
 
-    def put(name: str | bytes, content: str | bytes) -> None:
-        path = folder / os.fsdecode(name)
+    def put(name: str, content: str | bytes) -> None:
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    due = {}
-    for name, files in carriers().items():
-        for file, content in files.items():
-            put(f"carried_{name}/{file}", content)
-        due[f"carried_{name}"] = ("passed", "not verified: its code is")
-    (folder / "nothing").mkdir()
+    (folder / "nothing").mkdir(parents=True)
     put("notebook/model.ipynb", "{}")
     put("python_2.py", LINEAR + 'print "hello"\n')
     put("tabs_and_spaces.py", LINEAR.replace("        self.fc", "\tself.fc"))
     put("null_bytes.py", b"import torch\0\n")
     put("which.of.many/a.py", LINEAR)
     put("which.of.many/b.py", LINEAR.replace("10)", "10, bias=False)"))
-    put("the.same.twice/a.py", LINEAR)
-    put("the.same.twice/old/b.py", LINEAR)
+    put("the.same.twice/a.py", EMPTY)
+    put("the.same.twice/old/b.py", EMPTY)
     put("one.that.defines/train.py", "import torch\nraise SystemExit\n")
-    put("one.that.defines/network.py", LINEAR)
-    put("windows.py", b"\xef\xbb\xbf" + LINEAR.replace("    ", "\t").replace("\n", "\r\n").encode())
+    put("one.that.defines/network.py", EMPTY)
+    put("windows.py", b"\xef\xbb\xbf" + EMPTY.replace("    ", "\t").replace("\n", "\r\n").encode())
     put("memorised.py", lookup_of_test_images())
     (folder / "elsewhere").mkdir()
     (folder / "elsewhere" / "model.py").symlink_to(HERE / "conftest.py")
@@ -173,7 +122,7 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
     (folder / "loop").mkdir()
     (folder / "loop" / "again").symlink_to(".")
     (folder / "loop" / "itself").symlink_to("itself")
-    put("loop/model.py", LINEAR)
+    put("loop/model.py", EMPTY)
     with open(folder / "giant.py", "wb") as file:
         file.truncate(100_000_000)
     (folder / "sparse").mkdir()
@@ -182,7 +131,7 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
             file.truncate(400_000)
     nested = folder / "nested"
     nested.mkdir()
-    put("nested/model.py", LINEAR)
+    put("nested/model.py", EMPTY)
     inner = os.open(nested, os.O_RDONLY)
     for _ in range(1000):
         os.mkdir("in", dir_fd=inner)
@@ -191,45 +140,27 @@ def write_odd_submissions(folder: Path) -> dict[str, tuple[str, str]]:
         inner = deeper
     os.close(inner)
     put("handed_in.zip", b"PK")
-    put("SHOUTED.PY", LINEAR)
     put("notes.txt", "see model.py")
-    put("twice.py", LINEAR)
-    put("twice/model.py", LINEAR)
-    put("Case.py", LINEAR)
-    put("case.py", LINEAR)
-    put(b"byte\xff.py", LINEAR)
-    put(b"byte\xfe.py", LINEAR)
-    put("new\nline.py", LINEAR)
-    put(f"case-{hashlib.sha256(b'Case').hexdigest()[:8]}.py", LINEAR)
+    same = "SHOUTED.PY twice.py twice/model.py Case.py case.py byte\udcff.py byte\udcfe.py".split()
+    for name in [*same, "new\nline.py", f"case-{hashlib.sha256(b'Case').hexdigest()[:8]}.py"]:
+        put(name, EMPTY)
+    names = "SHOUTED twice twice.py Case case byte\\xff byte\\xfe loop nested".split()
+    names += ["the.same.twice", "one.that.defines", "windows", "new\nline"]
     return {
-        **due,
+        **dict.fromkeys([*names, f"case-{hashlib.sha256(b'Case').hexdigest()[:8]}"], FOUND),
         "nothing": ("invalid", "no model.py"),
         "notebook": ("invalid", "notebook"),
         "python_2": ("invalid", "python_2.py, line 10: print"),
         "tabs_and_spaces": ("invalid", "tabs_and_spaces.py, line"),
         "null_bytes": ("invalid", "null bytes"),
         "which.of.many": ("invalid", "a.py:Net, b.py:Net"),
-        "the.same.twice": ("passed", "7,850"),
-        "one.that.defines": ("passed", "7,850"),
-        "windows": ("passed", ""),
         "memorised": ("rejected", "memorised"),
         "elsewhere": ("rejected", "link"),
         "linked": ("rejected", "link"),
-        "loop": ("passed", ""),
         "giant": ("rejected", "100.0 MB"),
         "sparse": ("rejected", "far more"),
-        "nested": ("passed", ""),
         "handed_in": ("invalid", "handed_in.zip cannot be unpacked"),
-        "SHOUTED": ("passed", "7,850"),
         "notes.txt": ("invalid", "nor any other Python file"),
-        "twice": ("passed", ""),
-        "twice.py": ("passed", ""),
-        "Case": ("passed", ""),
-        "case": ("passed", ""),
-        "byte\\xff": ("passed", ""),
-        "byte\\xfe": ("passed", ""),
-        "new\nline": ("passed", ""),
-        f"case-{hashlib.sha256(b'Case').hexdigest()[:8]}": ("passed", ""),
     }
 
 
@@ -245,25 +176,21 @@ class Graded:
         return json.loads(gradebook.json_path(self.out, student).read_text())
 
 
-def run_grading(*arguments: object, **named: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "grading", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=900, cwd=ROOT, **named)
-
-
 @pytest.fixture(scope="module")
 def graded(on_digits, trained_at_home, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Graded]:
-    """The one big run of this file: every attack, every honest submission."""
+    """The one big run of this file: every attack, and some honest submissions."""
     root = tmp_path_factory.mktemp("class")
     folder, out, scratch = root / "submissions", root / "grades", root / "scratch"
     scratch.mkdir()
-    shutil.copytree(HERE / "attacks", folder, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copytree(HERE / "honest", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     due = write_odd_submissions(folder)
+    for path in [*ATTACKS, *(HERE / "honest" / f"{name}.py" for name in HONEST if name != "repository")]:
+        shutil.copy(path, folder)
+    shutil.copytree(HERE / "honest" / "repository", folder / "repository")
     (folder / "alice.py").write_text(LINEAR)
     (folder / "trained_at_home.py").write_text(trained_at_home_source(trained_at_home))
-    limits = ("--timeout", 15, "--memory", 1200, "--jobs", 2)
+    command = (sys.executable, "-m", "grading", folder, "--out", out, *on_digits, "--memory", 800, "--jobs", 2)
     environment = {**os.environ, "TMPDIR": str(scratch), "GITHUB_STEP_SUMMARY": str(root / "summary.md")}
-    done = run_grading(folder, "--out", out, *on_digits, *limits, env=environment)
+    done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=900, cwd=ROOT, env=environment)
     yield Graded(folder, out, scratch, done, due)
     subprocess.run(["rm", "-rf", folder / "nested"], check=True)  # too deep for pytest's own clearing
 
@@ -281,11 +208,11 @@ class TestAClassOfWhichMostAttack:
         assert all(row["reason"] for row in rows)
         assert [row["student"] for row in rows if row["status"] == "machine_error"] == []
 
-    @pytest.mark.parametrize("name", ATTACKS)
-    def test_gives_each_attack_the_verdict_due_to_it(self, graded, name):
-        status, words = expectation(name)
-        found = graded.grade(name)
-        assert found["status"] in status.split("|") and words in found["reason"], (found["status"], found["reason"])
+    @pytest.mark.parametrize("path", ATTACKS, ids=[path.stem for path in ATTACKS])
+    def test_gives_each_attack_the_verdict_due_to_it(self, graded, path):
+        status, words = expectation(path)
+        found = graded.grade(path.stem)
+        assert found["status"] == status and words in found["reason"], (found["status"], found["reason"])
 
     def test_gives_odd_submissions_their_verdicts(self, graded):
         wrong = {}
@@ -307,11 +234,10 @@ class TestAClassOfWhichMostAttack:
                 assert int(row["parameters"]) < 25_000
 
     def test_verifies_a_grade_only_where_no_code_of_the_submission_met_the_data(self, graded):
-        verified = {name: graded.grade(name)["verified"] for name in HONEST}
-        assert {name for name, yes in verified.items() if not yes} == NOT_VERIFIED
-        assert graded.grade("a_list")["verified"] is None, "nothing of it was tested"
-        ((doubt, _),) = graded.grade("decides_by_the_data")["unverified_because"]
-        assert doubt.startswith("it cannot become a graph") and "decides_by_the_data.py, line 11" in doubt
+        assert {name for name in HONEST if not graded.grade(name)["verified"]} == {"a_script", "fourier", "spiking"}
+        assert graded.grade("exits_hard")["verified"] is None, "nothing of it was tested"
+        ((reason, _),) = graded.grade("fourier")["unverified_because"]
+        assert reason.startswith("it cannot become a graph") and "fourier.py, line 20" in reason
 
     def test_leaves_no_process_and_no_file_behind(self, graded):
         assert list(graded.scratch.iterdir()) == []
@@ -327,15 +253,6 @@ class TestAClassOfWhichMostAttack:
             except OSError:
                 continue
             assert b"sleep\x004321" not in line and str(graded.scratch).encode() not in line
-
-    def test_counts_buffers_but_not_batchnorms_statistics(self, graded):
-        attention, repository = graded.grade("attention"), graded.grade("repository")
-        assert attention["buffers"] == 2 * 49 * 32, "a saved and an unsaved table of positions"
-        assert repository["buffers"] == 0 and repository["parameters"] == 784 * 20 + 20 + 2 * 20 + 20 * 10 + 10
-
-    def test_tells_what_a_submission_printed_and_no_more_than_a_little(self, graded):
-        assert "batch torch.Size" in graded.grade("mlp_view")["log"]
-        assert len(graded.grade("prints_for_ever")["log"]) < 10_000
 
     def test_shows_progress_and_what_remains(self, graded):
         first, *lines = graded.done.stderr.splitlines()
@@ -359,6 +276,7 @@ class TestAClassOfWhichMostAttack:
         assert all(int(rows[name]) < 2_000 for name in HONEST)
 
     def test_cannot_pose_as_headings_in_the_summary(self, graded):
+        assert "# passed: 100 of 100" in graded.grade("poses_as_a_heading")["log"]
         lines = (graded.out.parent / "summary.md").read_text().splitlines()
         headings = [line for line in lines if line.startswith("#")]
         assert len(headings) == len(read_csv(graded.out / "grades.csv"))
@@ -366,6 +284,13 @@ class TestAClassOfWhichMostAttack:
 
 
 class TestASubmission:
+    def test_that_never_ends_is_stopped_and_its_prints_are_cut(self, grade_here, on_digits, tmp_path):
+        grade_here(HERE / "attacks" / "endless", "--out", tmp_path, *on_digits, "--timeout", 2)
+        for name in ("loops_for_ever", "prints_for_ever"):
+            found = json.loads((tmp_path / "students" / f"{name}.json").read_text())
+            assert found["status"] == "timeout" and "it was stopped after 2 s" in found["reason"]
+            assert len(found["log"]) < 10_000
+
     @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to become somebody else")
     def test_with_permissions_is_the_machines(self, tmp_path):
         root = Path(tempfile.mkdtemp())  # pytest's own folders are closed to other users
@@ -387,9 +312,7 @@ class TestASubmission:
 
 
 class TestTheAccuracy:
-    @pytest.mark.parametrize(
-        "name", ["clips_weights", "base_and_derived:Deeper", "repository", "activation_norm", "lstm"]
-    )
+    @pytest.mark.parametrize("name", ["clips_weights", "base_and_derived:Deeper", "repository"])
     def test_is_that_of_a_plain_run_but_for_the_names_of_the_classes(
         self, grade_here, on_digits, digits, tmp_path, monkeypatch, name
     ):
@@ -495,13 +418,11 @@ class TestWeightsTrainedAtHome:
         "kept, read, trained",
         [
             (lambda home: (home - 8) / 2.0, lambda known: known, False),
-            (lambda home: (home - 8).to(torch.int8), lambda known: known.float() / 2, False),
             (lambda home: (home - 8) * 50.0, lambda known: known / 100, True),
             (lambda home: home[..., None] >> torch.arange(4) & 1 > 0, from_bits, False),
-            (lambda home: sort_me(home).float(), from_sorted, False),
             (sort_me, from_sorted, False),
         ],
-        ids=["buffer", "int8", "hardly trained", "bits", "sorted floats", "sorted integers"],
+        ids=["buffer", "hardly trained", "bits", "sorted integers"],
     )
     def test_are_lost_in_other_values_however_they_are_kept(self, trained_at_home, kept, read, trained):
         own, other = self.accuracies(lambda: Home(kept(trained_at_home), read, trained))

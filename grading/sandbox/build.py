@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import builtins
 import contextlib
+import gc
 import inspect
 import linecache
 import logging
@@ -16,6 +17,7 @@ import math
 import os
 import random
 import re
+import sys
 import sysconfig
 import traceback
 import warnings
@@ -58,11 +60,12 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
 
     The model is run once in eval mode, as the engine does before it trains.
     """
+    numpys = [each for each in gc.get_objects() if issubclass(type(each), np.random.BitGenerator)]
+    states, drawn = str([each.state for each in numpys]), []
     try:
         model = getattr(model, "_orig_mod", model)  # of torch.compile
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
             raise NotAGraph("it is compiled by torch.jit: hand in the nn.Module that torch.jit was given", NO_JIT)
-        before = random_state()
         with quiet(), torch.compiler.set_stance("force_eager"):
             with torch.random.fork_rng([]):
                 refuse_own_backward(set_mode(model, "eval")(torch.zeros(2, 1, challenge.SIDE, challenge.SIDE)))
@@ -70,20 +73,32 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
             for mode in wire.MODES:
                 encoder.add(mode, run_export(set_mode(model, mode), max(batch_sizes)))
             raw = wire.encode(encoder.tensors, encoder.graphs)
-            check(model, encoder.read(raw), encoder, 1 in batch_sizes)
-        if random_state() != before:
-            reason = "it draws random numbers by Python's random or numpy, or at another time than when it runs"
-            raise NotAGraph(reason, TORCH_RANDOM)
+            program = encoder.read(raw)
+            with noticing_draws(drawn):
+                check(model, program, encoder, 1 in batch_sizes)
+        return raw
     except NotAGraph:
         raise
     except Exception as error:
         raise described(error) from error
-    return raw
+    finally:  # what chance did in a trace must not decide which reason is given
+        if drawn or states != str([each.state for each in numpys]):
+            raise NotAGraph("it draws random numbers by Python's random or numpy", TORCH_RANDOM)
 
 
-def random_state() -> tuple[Any, ...]:
-    """The state of each process-wide generator."""
-    return random.getstate(), str(np.random.get_state(legacy=False)), torch.random.get_rng_state().tolist()
+@contextlib.contextmanager
+def noticing_draws(drawn: list[Any]) -> Iterator[None]:
+    """Note calls of any generator of Python's, and of what gives a new one of numpy's its seed."""
+
+    def notice(frame: Any, event: str, called: Any) -> None:
+        if event == "c_call" and (called is os.urandom or isinstance(getattr(called, "__self__", None), random.Random)):
+            drawn.append(called)
+
+    sys.setprofile(notice)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
 
 
 def set_mode(model: nn.Module, mode: str) -> nn.Module:

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -176,13 +177,15 @@ def train(child: Child, images: bytes, labels: bytes, program: bytes = b"") -> N
     split = challenge.Split(pixels.view(-1, challenge.SIDE, challenge.SIDE), classes.long())
     config, n = challenge.Config(**child.task["config"]), len(split.labels)
     batches = challenge.epoch_batches(split, config, torch.Generator().manual_seed(child.task["seed"]))
-    formulas = graph.formula_numbers(model.program, config.batch_size) if program else 0
     child.phase("training")
     epoch = challenge.train_one_epoch(model, batches, config, n)
     child.phase("trained")
     child.hand_back(state.pack(model))
     facts = {name: getattr(epoch, name) for name in ("images_seen", "each_once", "diverged_at")}
-    facts["formula_numbers"] = formulas
+    if program:
+        size = min(config.batch_size, n // 2)
+        drawn = challenge.to_input(split.images[np.random.default_rng().permutation(n)[: 2 * size]])
+        facts["formula_numbers"] = graph.formula_numbers(model, *drawn.split(size))
     child.end("done", curve={point["images"]: point["accuracy"] for point in epoch.curve}, **facts)
 
 

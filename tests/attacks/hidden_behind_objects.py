@@ -8,7 +8,7 @@ class Net(nn.Module):
         super().__init__()
         self.fc = nn.Linear(784, 10)
         self.chain = None
-        for _ in range(200_000):
+        for _ in range(20_000):
             self.chain = (self.chain,)
         self.more = [self.chain, {"here": [torch.randn(784, 40)]}]
 

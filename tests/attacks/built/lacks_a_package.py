@@ -1,0 +1,13 @@
+# expect graph: 7,850 parameters, 0 other numbers
+import no_such_package
+
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(784, 10)
+
+    def forward(self, x):
+        return self.fc(x.flatten(1))
