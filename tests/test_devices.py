@@ -5,7 +5,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 import mnist_efficient_model as challenge
-from conftest import easy_split
+from helpers import easy_split
 
 WAITS = ("aten._local_scalar_dense", "aten.nonzero", "aten.is_nonzero", "aten.equal", "aten._to_copy")
 

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-from conftest import easy_digits
 from experiments import energy, frontier, robustness, sweep
+from helpers import easy_digits
 from report import __main__ as report
 
 ROOT = Path(challenge.__file__).parent

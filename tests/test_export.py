@@ -10,7 +10,6 @@ import stat
 import subprocess
 from pathlib import Path
 
-import drawings
 import numpy as np
 import pytest
 import torch
@@ -23,6 +22,7 @@ from export.checkpoint import load_passing
 from export.formats import COLUMNS, Format, draw_panel, format_bars
 from export.onnx_file import OnnxModel, check_same, to_onnx
 from export.page import HERE, to_html
+from helpers import drawings
 
 EXTRAS = [package for package in ("onnx", "onnxscript", "onnxruntime") if importlib.util.find_spec(package) is None]
 needs_onnx = pytest.mark.skipif(bool(EXTRAS), reason=f"needs {', '.join(EXTRAS)}: {command_line.INSTALL}")

@@ -14,7 +14,6 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
-import drawings
 import pytest
 
 from grading import gradebook, points
@@ -23,6 +22,7 @@ from grading.grades import Grade, Run, Settings, file_name
 from grading.page import to_page
 from grading.scatter import SHAPES, scatter
 from grading.student_page import to_student_page
+from helpers import drawings
 from mnist_efficient_model import Limits, percent
 from pages import UNFIT
 

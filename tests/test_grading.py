@@ -29,11 +29,11 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-from conftest import LINEAR, easy_digits, easy_split
 from grading import checks, gradebook, graph, judge, submissions
 from grading.graph import GraphModel
 from grading.sandbox import isolation
 from grading.sandbox.build import export
+from helpers import LINEAR, easy_digits, easy_split
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
 
@@ -555,7 +555,15 @@ class TestIsolation:
                 (folder / "secret").write_text("labels")
             with socket.create_server(("127.0.0.1", 0)) as server:
                 port = server.getsockname()[1]
-                command = [python, HERE / "probe_isolation.py", user, refused, root / "hidden", root / "other", port]
+                command = [
+                    python,
+                    HERE / "helpers/probe_isolation.py",
+                    user,
+                    refused,
+                    root / "hidden",
+                    root / "other",
+                    port,
+                ]
                 done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60)
         finally:
             shutil.rmtree(root)

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import mnist_efficient_model as challenge
-from conftest import LINEAR, in_this_process
 from grading import handout
 from grading.sandbox import isolation
+from helpers import LINEAR, in_this_process
 
 ROOT = Path(challenge.__file__).parent
 OPTIONS = ("--dataset", "fashion", "--seeds", 1, "--max-parameters", 9000, "--min-accuracy", 0.9)

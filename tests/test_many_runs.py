@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-from conftest import write_small_fashion
+from helpers import write_small_fashion
 
 
 def no_such_model():

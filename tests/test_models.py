@@ -9,7 +9,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import mnist_efficient_model as challenge
-from conftest import easy_split
+from helpers import easy_split
 
 IMAGE = torch.zeros(1, 1, 28, 28)
 

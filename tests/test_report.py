@@ -253,7 +253,8 @@ class TestThePage:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    drawings = pytest.importorskip("drawings")
+    from helpers import drawings
+
     try:
         driver = drawings.open_browser(tmp_path_factory.mktemp("chromium"))
     except (RuntimeError, ImportError) as missing:

@@ -14,10 +14,10 @@ import time
 from pathlib import Path
 
 import pytest
-from slurm import missing
 
 import mnist_efficient_model as challenge
-from conftest import write_small_fashion
+from helpers import write_small_fashion
+from helpers.slurm import missing
 
 pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm and munge)")
 
@@ -68,7 +68,7 @@ def start_slurm(folder: Path, script: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "MNIST_DATA_DIR": str(folder / "small")}
     environment["OMP_NUM_THREADS"] = "2"  # which the page's own lines must overrule
     environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
-    command = [sys.executable, str(ROOT / "tests" / "slurm.py"), "bash", "-euo", "pipefail", "-c", script]
+    command = [sys.executable, str(ROOT / "tests" / "helpers" / "slurm.py"), "bash", "-euo", "pipefail", "-c", script]
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                             text=True)  # fmt: skip
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import challenge
+import mnist_efficient_model as challenge
 from data import strokes
 
 ROOT = Path(strokes.__file__).resolve().parent.parent

@@ -1,4 +1,4 @@
-"""Run a command with a Slurm of its own on this machine: `python tests/slurm.py bash`.
+"""Run a command with a Slurm of its own on this machine: `python tests/helpers/slurm.py bash`.
 
 munged, slurmctld and slurmd are started by hand from a configuration in a temporary folder: own key, own socket, free
 ports, no cgroups, no accounting. Nothing of the machine's own Slurm is read or changed. When the command ends, or this

@@ -1,6 +1,6 @@
 """Thirty digits as people write them, to be drawn on the exported page by a real mouse in a real browser.
 
-    python tests/drawings.py PAGE.html        counts how many of 30 shapes in 11 placements the page classifies rightly
+    python tests/helpers/drawings.py PAGE.html     counts how many of 30 shapes in 11 placements the page gets right
 
 Shapes are lists of strokes, strokes lists of points (x, y), y downwards, in a box of height 1.
 """
