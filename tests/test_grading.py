@@ -555,15 +555,8 @@ class TestIsolation:
                 (folder / "secret").write_text("labels")
             with socket.create_server(("127.0.0.1", 0)) as server:
                 port = server.getsockname()[1]
-                command = [
-                    python,
-                    HERE / "helpers/probe_isolation.py",
-                    user,
-                    refused,
-                    root / "hidden",
-                    root / "other",
-                    port,
-                ]
+                probe = HERE / "helpers" / "probe_isolation.py"
+                command = [python, probe, user, refused, root / "hidden", root / "other", port]
                 done = subprocess.run([*map(str, command)], capture_output=True, text=True, timeout=60)
         finally:
             shutil.rmtree(root)

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,13 +14,14 @@ from pathlib import Path
 
 import pytest
 
-import mnist_efficient_model as challenge
-from helpers import write_small_fashion
+from helpers import ROOT, copy_project, only_in_ci, write_small_fashion
 from helpers.slurm import missing
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm and munge)")
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm and munge)"),
+    only_in_ci,
+]
 
-ROOT = Path(challenge.__file__).parent
 DOCUMENT = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?:`(\w+\.sbatch)`[^`]*(?:`[^`\n]+`[^`]*)*)?\n```bash\n(.*?)```", DOCUMENT, flags=re.S)
 FILES = {name: block for name, block in BLOCKS if name}  # what is to be saved under a name
@@ -49,11 +49,7 @@ def smaller(block: str) -> str:
 @pytest.fixture
 def folder(tmp_path):
     """A copy of the project with small data, and the page's files saved in it as they stand, but smaller."""
-    for name in ("mnist_efficient_model.py", "report", "pages", "grading"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif (ROOT / name).exists():
-            shutil.copy(ROOT / name, tmp_path)
+    copy_project(tmp_path, "mnist_efficient_model.py", "report", "pages", "grading")
     write_small_fashion(tmp_path / "small")
     for name, block in FILES.items():
         (tmp_path / name).write_text(smaller(block))
@@ -121,7 +117,6 @@ def test_a_thousand_seeds_end_in_the_figures_of_seeds_and_only_what_failed_is_ru
             assert ours[name] == theirs[name], name
 
 
-@pytest.mark.skipif(not (ROOT / "grading").is_dir(), reason="the package grading/ is not there")
 def test_a_class_is_graded_in_parts_and_gathered_without_grading_anyone_again(folder):
     code = "from torch import nn\n\ndef build_model():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, {}))\n"
     for student, classes in {"ann.py": 10, "bob/code/net.py": 10, "mary ann.py": 9}.items():

@@ -2,17 +2,19 @@
 
 import functools
 import os
+import shutil
 import struct
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 
 import mnist_efficient_model as challenge
 
 ROOT = Path(challenge.__file__).parent
-IN_CI = bool(os.environ.get("CI"))  # set by .ci/run, and by hosted runners: the tests that take minutes run too
+only_in_ci = pytest.mark.skipif(not os.environ.get("CI"), reason="takes long: only where CI is set, as in .ci/run")
 LINEAR = """import torch.nn as nn
 
 class Net(nn.Module):
@@ -55,6 +57,16 @@ def write_small_fashion(data_dir: Path, sizes: tuple[int, int] = (2000, 500)) ->
         images, labels = easy_digits(n, seed)
         write_idx(data_dir / "FashionMNIST" / "raw" / f"{split}-images-idx3-ubyte", images)
         write_idx(data_dir / "FashionMNIST" / "raw" / f"{split}-labels-idx1-ubyte", labels)
+
+
+def copy_project(folder: Path, *names: str) -> None:
+    """Copy files and packages of the project into a new folder."""
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder)
 
 
 def a_result(**facts) -> challenge.Result:
