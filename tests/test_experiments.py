@@ -14,30 +14,32 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-from experiments import energy, frontier, robustness, sweep
-from helpers import easy_digits
+from experiments import energy, frontier, robustness
+from helpers import ROOT, easy_digits, in_this_process, write_small_fashion
 from report import __main__ as report
 
-ROOT = Path(challenge.__file__).parent
 NAMES = ("sweep", "frontier", "energy", "robustness", "latency")
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> Path:
+    """A data folder with 1,000 and 200 easy digits in FashionMNIST's place."""
+    folder = tmp_path_factory.mktemp("data")
+    write_small_fashion(folder, (1000, 200))
+    return folder
+
+
 @pytest.fixture
-def experiment(fashion_dir, tmp_path, capsys):
+def experiment(few, tmp_path, capsys):
     """Run an experiment in this process on the small data; returns (status, stdout, stderr)."""
     threads = torch.get_num_threads()
 
     def run(name: str, *arguments: object) -> tuple[int, str, str]:
-        words = [*map(str, arguments), "--results-dir", str(tmp_path / "results")]
-        if name != "latency":
-            words += ["--data-dir", str(fashion_dir)]
-        if name in ("sweep", "frontier", "energy"):
-            words += ["--dataset", "fashion"]
-        try:
-            status = importlib.import_module(f"experiments.{name}").main(words)
-        except SystemExit as stop:  # argparse ends usage errors this way
-            status = stop.code
-        return status, *capsys.readouterr()
+        words = [*arguments, "--results-dir", tmp_path / "results"]
+        words += ["--data-dir", few] if name != "latency" else []
+        words += ["--dataset", "fashion"] if name in ("sweep", "frontier", "energy") else []
+        main = importlib.import_module(f"experiments.{name}").main
+        return in_this_process(main)(*words), *capsys.readouterr()
 
     yield run
     torch.set_num_threads(threads)
@@ -53,27 +55,22 @@ def found(tmp_path: Path, name: str) -> dict:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_says_what_it_does(name, capsys):
-    with pytest.raises(SystemExit) as stop:
-        importlib.import_module(f"experiments.{name}").parse_arguments(["--help"])
-    out = capsys.readouterr().out
-    assert stop.value.code == 0 and f"python -m experiments.{name}" in out and "?" in out
+def test_says_what_it_does(name, experiment):
+    status, out, _ = experiment(name, "--help")
+    assert status == 0 and f"python -m experiments.{name}" in out and "?" in out
 
 
 class TestSweep:
     def test_ranks_the_grid_on_the_hold_out_best_first_and_its_picture_is_drawn(self, experiment, tmp_path):
-        words = ("lr=0.000001,0.02", "optimizer=adamw,sgd", "--model", "mlp_small", "--holdout", 500)
+        words = ("lr=0.000001,0.02", "optimizer=adamw,sgd", "--model", "mlp_small", "--holdout", 250)
         status, out, err = experiment("sweep", *words, "--seeds", 1, "--jobs", 2)
         assert (status, err) == (0, "") and "[4/4] lr=" in out and "| lr " in out
         document = found(tmp_path, "sweep-fashion")
         assert document["table"][0][:3] == ["lr", "optimizer", "mean %"] and len(document["table"]) == 5
         assert document["table"][1][:2] == ["0.02", "adamw"] and document["keys"] == ["lr", "optimizer"]
-        assert {(run["scored_on"], run["test_images"], run["threads"]) for run in document["runs"]} == {
-            ("holdout", 500, 1)
-        }
-        assert document["command"].startswith(
-            "python -m experiments.sweep lr=0.000001,0.02 optimizer=adamw,sgd --model"
-        )
+        scored = {(run["scored_on"], run["test_images"], run["threads"]) for run in document["runs"]}
+        assert scored == {("holdout", 250, 1)}
+        assert document["command"].startswith("python -m experiments.sweep lr=0.000001,0.02 optimizer=adamw,sgd --m")
         assert {path.name for path in (tmp_path / "results").iterdir()} == {"sweep-fashion.json", "report.html"}
 
     @pytest.mark.parametrize(
@@ -84,11 +81,9 @@ class TestSweep:
             (["lr=nan"], "lr 'nan'"),
             (["lr=0.1,fast"], "must be numbers"),
             (["batch_size=8.5"], "must be numbers"),
-            (["optimizer=adam"], "choose from adamw"),
             (["colour=red"], "colour=red: expected KEY=V1,V2"),
             (["RANGES=1"], "expected KEY=V1,V2"),
-            (["lr="], "expected KEY=V1,V2"),
-            (["batch_size=8,4000", "--holdout", "500"], "batch_size 4,000: there are only 1,500 images"),
+            (["batch_size=8,4000", "--holdout", "500"], "batch_size 4,000: there are only 500 images"),
             (["lr=0.1", "--model", "eficient"], "did you mean efficient"),
             (["lr=0.1", "--seeds", "0"], "'0' is not a whole number from 1 on"),
         ],
@@ -98,12 +93,9 @@ class TestSweep:
         assert (status, out) == (2, "") and words in err and err.count("\n") == 1
         assert not list(tmp_path.glob("results/*"))
 
-    def test_a_rate_does_not_outlive_its_optimizer(self):
-        assert sweep.recipe("accurate", optimizer="sgd").lr is None
-
     @pytest.mark.skipif(os.name == "nt", reason="no signals here")
-    def test_ctrl_c_keeps_what_is_finished(self, fashion_dir, tmp_path):
-        options = ["--dataset", "fashion", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results"]
+    def test_ctrl_c_keeps_what_is_finished(self, few, tmp_path):
+        options = ["--dataset", "fashion", "--data-dir", few, "--results-dir", tmp_path / "results"]
         command = [sys.executable, "-m", "experiments.sweep", "lr=0.01,0.02", "--seeds", "500", "--holdout", "500"]
         process = subprocess.Popen(
             [*command, *options], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -231,22 +223,20 @@ class TestDisturbances:
         assert (once - 128).std().item() == pytest.approx(25.5, rel=0.02)
         assert (robustness.salted(grey, 0.05)[0] == 255).float().mean().item() == pytest.approx(0.05, abs=0.005)
 
-    @pytest.mark.parametrize("name", robustness.DISTURBANCES)
-    def test_every_one_gives_images_of_the_same_shape_and_range(self, name):
-        for variant in robustness.DISTURBANCES[name](digits()):
-            assert variant.shape == (40, 28, 28) and variant.min() >= 0 and variant.max() <= 255.01
+    def test_every_one_gives_images_of_the_same_shape_and_range(self):
+        for name, disturb in robustness.DISTURBANCES.items():
+            for variant in disturb(digits()):
+                assert variant.shape == (40, 28, 28) and variant.min() >= 0 and variant.max() <= 255.01, name
 
 
 class TestRobustness:
-    def saved(self, name: str, seed: int, data: challenge.Dataset, folder: Path) -> tuple[Path, float]:
-        result, model = challenge.run(name, data, challenge.recipe(name, batch_size=50), seed)
-        challenge.save_checkpoint(folder / f"{name}{seed}.pth", model, result)
-        return folder / f"{name}{seed}.pth", 100 * result.test_accuracy
-
-    def test_the_seeds_of_a_model_share_a_column_which_is_their_mean(self, experiment, fashion_dir, tmp_path):
-        data = challenge.load_dataset("fashion", fashion_dir)
-        wanted = (("mlp_small", 0), ("mlp_small", 1), ("efficient", 0))
-        paths, accuracies = zip(*(self.saved(name, seed, data, tmp_path) for name, seed in wanted), strict=True)
+    def test_the_seeds_of_a_model_share_a_column_which_is_their_mean(self, experiment, few, tmp_path):
+        data = challenge.load_dataset("fashion", few)
+        paths, accuracies = [], []
+        for name, seed in (("mlp_small", 0), ("mlp_small", 1), ("efficient", 0)):
+            paths.append(tmp_path / f"{name}{seed}.pth")
+            result, _ = challenge.run(name, data, challenge.recipe(name, batch_size=25), seed, checkpoint=paths[-1])
+            accuracies.append(100 * result.test_accuracy)
         status, out, err = experiment("robustness", *paths)
         assert (status, err) == (0, "") and "| test images" in out
         head, first, *rows = found(tmp_path, "robustness-fashion")["table"]
