@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import base64
 import hashlib
 import io
@@ -486,15 +485,3 @@ class TestWhatIsRead:
         assert main([str(folder)]) == 0 and (folder / "accuracy_vs_parameters.svg").exists()
         write(folder, efficient=a_run(accuracy=None))
         assert main([str(folder)]) == 0 and not list(folder.glob("*.svg"))
-
-
-def test_pages_and_report_import_the_standard_library_and_jinja2_only():
-    """Read from the source, functions included: no torch, nothing of the script or of other packages."""
-    imported = set()
-    for path in [*(ROOT / "report").glob("*.py"), *(ROOT / "pages").glob("*.py")]:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if path.name != "notebook.py" else ():
-            if isinstance(node, ast.Import):
-                imported |= {alias.name.partition(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom):
-                imported.add(node.module.partition(".")[0])
-    assert imported - sys.stdlib_module_names == {"jinja2", "markupsafe", "pages", "report"}
