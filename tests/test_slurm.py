@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -59,24 +60,26 @@ def folder(tmp_path):
     return tmp_path
 
 
-def start_slurm(folder: Path, script: str) -> subprocess.Popen[str]:
-    """Start a shell script beside a Slurm."""
+@contextlib.contextmanager
+def on_slurm(folder: Path, script: str) -> Iterator[subprocess.Popen[str]]:
+    """A shell script that runs beside a Slurm, and is ended in the end."""
     environment = {**os.environ, "MNIST_DATA_DIR": str(folder / "small")}
     environment["OMP_NUM_THREADS"] = "2"  # which the page's own lines must overrule
     environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
-    command = [sys.executable, str(ROOT / "tests" / "helpers" / "slurm.py"), "bash", "-euo", "pipefail", "-c", script]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True)  # fmt: skip
+    command = [sys.executable, ROOT / "tests" / "helpers" / "slurm.py", "bash", "-euo", "pipefail", "-c", script]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 def run_on_slurm(folder: Path, script: str) -> str:
     """Run a shell script beside a Slurm; returns what it printed. Every command in it must succeed."""
-    process = start_slurm(folder, script)
-    try:
+    with on_slurm(folder, script) as process:
         printed, _ = process.communicate(timeout=300)
-    finally:
-        process.terminate()
-        process.wait()
     assert process.returncode == 0, printed
     return printed
 
@@ -145,15 +148,11 @@ def test_arrays_as_large_as_the_page_has_them_are_taken(folder):
 
 def test_nothing_of_slurm_is_left_when_it_is_ended_in_the_middle(folder):
     job = "echo $$ > job; setsid sleep 600 & echo $! > orphan; dirname $SLURM_CONF > scratch; sleep 600"
-    process = start_slurm(folder, f"sbatch --wrap {shlex.quote(job)}; sleep 600")
-    try:
+    with on_slurm(folder, f"sbatch --wrap {shlex.quote(job)}; sleep 600") as process:
         end = time.monotonic() + 60
         while not (folder / "scratch").exists() or not (folder / "scratch").read_text():
             assert time.monotonic() < end and process.poll() is None
             time.sleep(0.1)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
     assert process.returncode == 130
     for name in ("job", "orphan"):
         assert not Path("/proc", (folder / name).read_text().strip()).exists(), name
