@@ -87,7 +87,7 @@ def tutorial(dataset: str) -> None:
     train_and_test(model, optim.Adam(model.parameters(), lr=1e-3), F.cross_entropy, *sets, batch=128)
 
 
-def in_turn(dataset: str, seeds: int) -> None:
+def jobs(dataset: str, seeds: int) -> None:
     """The runs of --seeds one after the other in one process, with as many threads as PyTorch takes by itself."""
     sys.path.insert(0, str(ROOT))
     import mnist_efficient_model as challenge
@@ -95,6 +95,9 @@ def in_turn(dataset: str, seeds: int) -> None:
     data = challenge.load_dataset(dataset)
     for seed in range(seeds):
         print(challenge.run("efficient", data, seed=seed)[0].one_line(), file=sys.stderr)
+
+
+RECIPES = {"example": example, "tutorial": tutorial, "jobs": jobs}
 
 
 # --- Timing -----------------------------------------------------------------------------------------------------------
@@ -130,6 +133,11 @@ def script(given: argparse.Namespace, *more: Any, root: Path = ROOT) -> list[Any
     return [sys.executable, root / "mnist_efficient_model.py", *fixed, *more]
 
 
+def recipe(given: argparse.Namespace) -> list[Any]:
+    """The command line of what the script is measured against."""
+    return [sys.executable, __file__, given.what, "--recipe", "--dataset", given.dataset, "--seeds", given.seeds]
+
+
 def in_order(reverse: bool, **commands: Sequence[Any]) -> list[Row]:
     """Time commands one after the other, or from the last to the first; the rows in the order of the commands."""
     found = {name: timed(commands[name]) for name in (list(commands)[::-1] if reverse else commands)}
@@ -144,10 +152,8 @@ def startup(given: argparse.Namespace, reverse: bool) -> Row:
 
 def against(given: argparse.Namespace, reverse: bool) -> Row:
     """The script against another's command: what each took and reached, and the ratios of ours to theirs."""
-    if given.what == "pair":
-        other = script(given, "--results-dir", f"{given.folder}/other", root=given.other)
-    else:
-        other = [sys.executable, __file__, "recipe", given.what, "--dataset", given.dataset]
+    pair = given.what == "pair"
+    other = script(given, "--results-dir", f"{given.folder}/other", root=given.other) if pair else recipe(given)
     ours, theirs = in_order(reverse, ours=script(given), theirs=other)
     row = {f"{name} {key}": found[key] for key in ours for name, found in (("ours", ours), ("theirs", theirs))}
     return row | {f"{key} ratio": ours[key] / theirs[key] for key in ("whole", "epoch")}
@@ -168,52 +174,39 @@ def together(given: argparse.Namespace, reverse: bool) -> Row:
     return row | {f"{key} ratio": two[key] / alone[key] for key in two}
 
 
-def jobs(given: argparse.Namespace, reverse: bool) -> Row:
-    seeds = ["--seeds", given.seeds]
-    turns = [sys.executable, __file__, "recipe", "in_turn", "--dataset", given.dataset, *seeds]
-    ours, theirs = in_order(reverse, ours=script(given, *seeds, "--jobs", 2), theirs=turns)
+def one_by_one(given: argparse.Namespace, reverse: bool) -> Row:
+    ours, theirs = in_order(reverse, ours=script(given, "--seeds", given.seeds, "--jobs", 2), theirs=recipe(given))
     return {"jobs 2": ours["whole"], "in turn": theirs["whole"], "ratio": ours["whole"] / theirs["whole"]}
 
 
-ROUND = {"startup": startup, "together": together, "jobs": jobs}
+ROUND = {"startup": startup, "together": together, "jobs": one_by_one}
 ROUND |= dict.fromkeys(("pair", "example", "tutorial"), against)
-RECIPES = {"example": example, "tutorial": tutorial, "in_turn": in_turn}
 
 
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_subparsers(dest="what", required=True)
-    for name in (*ROUND, "recipe"):
-        add = what.add_parser(name).add_argument
-        if name == "recipe":  # one of those that the others start
-            add("recipe", choices=RECIPES)
-        else:
-            add("--rounds", type=int, default=7, metavar="N", help="default: 7")
-        if name == "pair":
-            add("other", type=Path, metavar="CHECKOUT", help="folder of the other mnist_efficient_model.py")
-        if name in ("jobs", "recipe"):
-            add("--seeds", type=int, default=20, metavar="K", help="default: 20")
-        add("--dataset", default="mnist", choices=("mnist", "fashion"), help="of $MNIST_DATA_DIR (default: mnist)")
-    return parser.parse_args()
+def shown(row: Row) -> str:
+    return "  ".join(f"{name} {value:.{4 if 'accuracy' in name else 2}f}" for name, value in row.items())
 
 
 def main() -> None:
-    given = parse_arguments()
-    if given.what == "recipe":
-        more = {"seeds": given.seeds} if given.recipe == "in_turn" else {}
-        return RECIPES[given.recipe](given.dataset, **more)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("what", choices=ROUND)
+    add("other", nargs="?", type=Path, metavar="CHECKOUT", help="pair: folder of the other mnist_efficient_model.py")
+    add("--rounds", type=int, default=7, metavar="N", help="default: 7")
+    add("--seeds", type=int, default=20, metavar="K", help="of jobs (default: 20)")
+    add("--dataset", default="mnist", choices=("mnist", "fashion"), help="of $MNIST_DATA_DIR (default: mnist)")
+    add("--recipe", action="store_true", help="run only what the script is measured against")
+    given = parser.parse_args()
+    if (given.what == "pair") != (given.other is not None):
+        parser.error("pair, and nothing else, takes the folder of another checkout")
+    if given.recipe:
+        return RECIPES[given.what](given.dataset, *([given.seeds] if given.what == "jobs" else []))
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as given.folder:
         for i in range(given.rounds):
             rows.append(ROUND[given.what](given, i % 2 == 1))
             print(f"{i + 1:>6}  {shown(rows[-1])}", flush=True)
     print(f"median  {shown({name: statistics.median(row[name] for row in rows) for name in rows[0]})}  (n={len(rows)})")
-
-
-def shown(row: Row) -> str:
-    return "  ".join(
-        f"{name} {value:.4f}" if "accuracy" in name else f"{name} {value:.2f}" for name, value in row.items()
-    )
 
 
 if __name__ == "__main__":

@@ -193,31 +193,24 @@ def ink(images: torch.Tensor) -> float:
 
 
 class TestDisturbances:
-    @pytest.mark.parametrize("pixels", (1, 4))
-    def test_a_shift_moves_whole_pixels_in_four_directions(self, pixels):
-        moves = [(0, pixels), (0, -pixels), (pixels, 0), (-pixels, 0)]
-        for found, by in zip(robustness.shifted(digits(), pixels), moves, strict=True):
-            torch.testing.assert_close(found, digits().float().roll(by, (1, 2)), atol=0.05, rtol=0)
+    def test_a_shift_moves_whole_pixels_and_a_quarter_turn_is_that_of_rot90(self):
+        near, images = {"atol": 0.05, "rtol": 0}, digits().float()
+        for pixels in (1, 4):
+            for found, by in zip(robustness.shifted(digits(), pixels), ((0, 1), (0, -1), (1, 0), (-1, 0)), strict=True):
+                torch.testing.assert_close(found, images.roll((pixels * by[0], pixels * by[1]), (1, 2)), **near)
+        turned = sorted(
+            robustness.rotated(digits(), 90), key=lambda x: (x - images.rot90(1, (1, 2))).abs().sum().item()
+        )
+        for found, quarters in zip(turned, (1, -1), strict=True):
+            torch.testing.assert_close(found, images.rot90(quarters, (1, 2)), **near)
 
-    def test_a_quarter_turn_to_the_left_and_right_is_that_of_rot90(self):
-        left, right = robustness.rotated(digits(), 90)
-        expected = [digits().float().rot90(k, (1, 2)) for k in (1, -1)]
-        found = sorted((left, right), key=lambda x: (x - expected[0]).abs().sum().item())
-        for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other, atol=0.05, rtol=0)
-
-    def test_a_scale_changes_the_area_of_the_ink_by_its_square(self):
-        block = torch.zeros(1, 28, 28, dtype=torch.uint8)
-        block[:, 4:24, 4:24] = 255
+    def test_a_scale_changes_the_ink_by_its_square_and_a_line_gets_a_pixel_thicker_or_thinner(self):
+        block, line = torch.zeros(2, 1, 28, 28, dtype=torch.uint8)
+        block[:, 4:24, 4:24] = line[:, :, 12:16] = 255
         for factor in (0.7, 1.1):
             assert ink(robustness.scaled(block, factor)[0]) / ink(block) == pytest.approx(factor**2, rel=0.04)
-
-    def test_lines_get_a_pixel_thicker_and_thinner(self):
-        line = torch.zeros(1, 28, 28, dtype=torch.uint8)
-        line[:, :, 12:16] = 255
-        middle = line.new_zeros(()).float() + 255
-        assert ink(robustness.thickened(line)[0][:, 14]) == pytest.approx(5 * middle.item(), rel=0.1)
-        assert ink(robustness.thickened(line, thinner=True)[0][:, 14]) == pytest.approx(3 * middle.item(), rel=0.1)
+        for thinner, width in ((False, 5), (True, 3)):
+            assert ink(robustness.thickened(line, thinner=thinner)[0][:, 14]) == pytest.approx(255 * width, rel=0.1)
 
     def test_noise_has_its_size_and_is_the_same_for_every_model(self):
         grey = torch.full((50, 28, 28), 128, dtype=torch.uint8)

@@ -42,6 +42,9 @@ class TestAModelsFile:
     @pytest.mark.parametrize(
         "text, words",
         [
+            ("def broken(:\n", "SyntaxError"),
+            ("import no_such_package\n", "no_such_package"),
+            ("x = 1\n", "it has no nn.Module class"),
             ("raise SystemExit(0)\n", "SystemExit"),
             ("raise BaseException('gone')\n", "gone"),
             (HEAD + "def build_model():\n    return None\n", "NoneType, which is no nn.Module"),

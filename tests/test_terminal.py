@@ -43,11 +43,9 @@ def written(digits, tmp_path_factory) -> list[str]:
         [*common, "--batch-size", "16", "--seeds", "2", "--quiet"],
     ]
     unset = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMANDS, json.dumps(commands)],
-        **dict.fromkeys(("stdin", "stdout", "stderr"), slave),
-        env={**unset, "PYTHONPATH": str(challenge.HERE)},
-    )
+    streams, command = dict.fromkeys(("stdin", "stdout", "stderr"), slave), [sys.executable, "-c", COMMANDS]
+    environment = {**unset, "PYTHONPATH": str(challenge.HERE)}
+    process = subprocess.Popen([*command, json.dumps(commands)], env=environment, **streams)
     os.set_blocking(master, False)
     content, ended = b"", False
     while not ended:
