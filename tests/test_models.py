@@ -8,7 +8,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 import mnist_efficient_model as challenge
-from helpers import easy_split
+from helpers import LINEAR, easy_split
 
 IMAGE = torch.zeros(1, 1, 28, 28)
 
@@ -178,12 +178,9 @@ class TestCounting:
     @pytest.mark.parametrize("what", [*challenge.MODELS, *LAYERS])
     def test_macs_are_half_of_pytorchs_own_count_of_flops(self, what):
         model = self.LAYERS[what] if what in self.LAYERS else challenge.build_model(what)
-        others = {
-            torch.ops.aten.addcmul: lambda *_, out_shape, **__: 2 * math.prod(out_shape),
-            torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: lambda q, k, v, *_, **__: sdpa_flop_count(
-                q, k, v
-            ),
-        }
+        ops = torch.ops.aten
+        others = {ops.addcmul: lambda *_, out_shape, **__: 2 * math.prod(out_shape)}
+        others[ops._scaled_dot_product_flash_attention_for_cpu] = lambda q, k, v, *_, **__: sdpa_flop_count(q, k, v)
         with torch.no_grad(), FlopCounterMode(display=False, custom_mapping=others) as counter:
             model.eval()(IMAGE)
         assert challenge.count_macs(model, IMAGE) == counter.get_total_flops() // 2 > 0
@@ -199,33 +196,22 @@ def test_wilsons_interval_agrees_with_published_values(right, n, low, high):
 
 
 class TestAnybodysFile:
-    HEAD = "import torch, torch.nn as nn, torch.nn.functional as F\n"
-    NET = (
-        "class Net(nn.Module):\n"
-        "    def __init__(self):\n"
-        "        super().__init__()\n"
-        "        self.conv, self.fc = nn.Conv2d(1, 4, 3), nn.Linear(4 * 13 * 13, 10)\n"
-        "    def forward(self, x):\n"
-        "        x = F.max_pool2d(F.relu(self.conv(x)), 2).view(-1, 4 * 13 * 13)\n"
-        "        return F.log_softmax(self.fc(x), dim=1)\n"
-    )
-
     def build(self, tmp_path, text: str, suffix: str = "") -> nn.Module:
-        (tmp_path / "model.py").write_text(self.HEAD + text)
+        (tmp_path / "model.py").write_text(text)
         return challenge.build_model(f"{tmp_path / 'model.py'}{suffix}")
 
     def test_gives_the_class_that_reads_digits_or_what_its_build_model_builds(self, tmp_path):
         block = "class Block(nn.Module):\n    def forward(self, x):\n        return x\n"
-        assert type(self.build(tmp_path, block + self.NET)).__name__ == "Net"
+        assert type(self.build(tmp_path, LINEAR + block)).__name__ == "Net"
         (tmp_path / "beside").mkdir()
         (tmp_path / "beside" / "my_blocks.py").write_text("WIDTH = 784\n")
         text = "from my_blocks import WIDTH\ndef build_model():\n    return nn.Sequential(nn.Flatten(), "
-        model = self.build(tmp_path / "beside", f"{self.NET}{text}nn.Linear(WIDTH, 10))\n")
+        model = self.build(tmp_path / "beside", f"{LINEAR}{text}nn.Linear(WIDTH, 10))\n")
         assert isinstance(model, nn.Sequential)
 
     def test_with_two_models_lists_those_that_fit(self, tmp_path):
         part = "class Part(nn.Module):\n    def __init__(self, width):\n        super().__init__()\n"
-        two = part + self.NET + self.NET.replace("Net", "Other")
+        two = LINEAR + part + LINEAR.replace("Net", "Other")
         with pytest.raises(challenge.ChallengeError, match=r"name one, as in model.py:NAME; it has Net, Other$"):
             self.build(tmp_path, two)
         assert type(self.build(tmp_path, two, ":Other")).__name__ == "Other"
@@ -234,7 +220,7 @@ class TestAnybodysFile:
         log = f"open({str(tmp_path / 'log')!r}, 'a').write('x')\n"
         for student in ("ada", "bob"):
             (tmp_path / student).mkdir()
-            (tmp_path / student / "model.py").write_text(self.HEAD + self.NET + log)
+            (tmp_path / student / "model.py").write_text(LINEAR + log)
             assert command("--model", tmp_path / student / "model.py", "--quiet", *places)[0] == 0
         assert (tmp_path / "log").read_text() == "xx"
         first, _ = sorted((tmp_path / "results").glob("*model-fashion.pth"))
@@ -243,12 +229,12 @@ class TestAnybodysFile:
 
     def test_is_trained_by_its_own_recipe(self, tmp_path):
         model = tmp_path / "model.py"
-        model.write_text(self.HEAD + self.NET + "RECIPE = {'lr': 0.003, 'batch_size': 50}\n")
+        model.write_text(LINEAR + "RECIPE = {'lr': 0.003, 'batch_size': 50}\n")
         config = challenge.recipe(str(model))
         assert (config.lr, config.batch_size, config.optimizer) == (0.003, 50, "adamw")
         assert challenge.recipe(str(model), batch_size=7).batch_size == 7, "the command line wins"
         other = tmp_path / "other.py"
-        other.write_text(self.HEAD + self.NET + "RECIPE = {'optimizer': 'sgd'}\n")
+        other.write_text(LINEAR + "RECIPE = {'optimizer': 'sgd'}\n")
         assert challenge.recipe(str(other)).lr is None, "a rate does not outlive its optimizer"
         assert challenge.recipe("accurate").lr and challenge.recipe("accurate", optimizer="sgd").lr is None
 
@@ -262,7 +248,7 @@ class TestAnybodysFile:
         ],
     )
     def test_with_a_recipe_that_may_not_be_is_refused_naming_the_setting(self, tmp_path, value, words):
-        (tmp_path / "model.py").write_text(self.HEAD + self.NET + f"RECIPE = {value}\n")
+        (tmp_path / "model.py").write_text(LINEAR + f"RECIPE = {value}\n")
         with pytest.raises(challenge.ChallengeError, match=words) as caught:
             challenge.recipe(str(tmp_path / "model.py"))
         assert caught.value.status == 3
