@@ -1,9 +1,6 @@
 """``pytest test_constraints.py --model FILE.py[:NAME]``: what is seen of a file that passes, fails or is broken."""
 
-import os
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -24,17 +21,19 @@ class Other(Net):
 
 
 @pytest.fixture
-def verify(digits, tmp_path):
+def verify(digits, tmp_path, monkeypatch, capfd):
     """Run the contract on my_model.py, with these figures in it; returns (status, counts of outcomes, stdout)."""
 
     def verify(*option: str, variable: str = "mlp", lr: float = 0.01, hidden: int = 16) -> tuple[int, dict, str]:
+        monkeypatch.chdir(tmp_path)
+        for name, value in {"MNIST_DATA_DIR": str(digits), "MNIST_MODEL": variable, "COLUMNS": "200"}.items():
+            monkeypatch.setenv(name, value)
         (tmp_path / "my_model.py").write_text(FILE.format(lr=lr, hidden=hidden))
         contract = f"{ROOT / 'test_constraints.py'}::TestTheTrainedModel"
-        command = [sys.executable, "-m", "pytest", contract, "-p", "no:cacheprovider", "--dataset", "fashion", *option]
-        environment = {**os.environ, "MNIST_DATA_DIR": str(digits), "MNIST_MODEL": variable, "COLUMNS": "200"}
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=tmp_path, env=environment)
-        counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout)}
-        return done.returncode, counts, done.stdout
+        status = pytest.main([contract, "-p", "no:cacheprovider", "--dataset", "fashion", *option])
+        out, _ = capfd.readouterr()
+        counts = {kind: int(n) for n, kind in re.findall(r"(\d+) (passed|failed|skipped|errors?)", out)}
+        return status, counts, out
 
     yield verify
     log = tmp_path / "log"
