@@ -21,9 +21,10 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if len(config.args) == 1 and ".py" in config.args[0] else None
 
 
-LONGEST = "test_grading test_export test_class test_graph test_commands test_platforms test_door test_robustness".split()
+LONGEST = "grading graph export commands class door platforms slurm robustness handout terminal notebook".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files that take long come first, so that none of them keeps one core busy when the others have ended."""
-    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
+    order = {f"test_{name}": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))

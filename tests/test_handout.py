@@ -12,7 +12,7 @@ import pytest
 import mnist_efficient_model as challenge
 from grading import handout
 from grading.sandbox import isolation
-from helpers import LINEAR, ROOT, in_this_process, only_in_ci
+from helpers import LINEAR, ROOT, in_this_process
 
 OPTIONS = ("--dataset", "fashion", "--seeds", 1, "--max-parameters", 9000, "--min-accuracy", 0.9)
 MODELS = {
@@ -103,7 +103,6 @@ def test_a_model_that_cannot_be_built_is_one_line(folder, digits):
     assert not re.search(r"Traceback|test_model\.py:\d", done.stdout)
 
 
-@only_in_ci
 @pytest.mark.parametrize("idea", [False, True])
 def test_its_start_falls_just_short_on_mnist_and_its_first_idea_mends_that(idea, tmp_path):
     try:
@@ -118,6 +117,11 @@ def test_its_start_falls_just_short_on_mnist_and_its_first_idea_mends_that(idea,
     result, _ = challenge.run(str(tmp_path / "model.py"), data)
     low, high = (0.958, 0.975) if idea else (0.935, 0.946)
     assert low < result.test_accuracy < high and result.passed == idea
+
+
+def test_with_the_limits_of_the_challenge_its_script_is_the_challenges_own(tmp_path):
+    assert write(tmp_path / "course") == 0
+    assert (tmp_path / "course" / "mnist_efficient_model.py").read_bytes() == Path(challenge.__file__).read_bytes()
 
 
 class TestRefusals:

@@ -42,13 +42,14 @@ def shown(notebook, kind: str) -> list[str]:
 def test_runs_from_the_first_cell_to_the_last(notebook, name, tmp_path, monkeypatch):
     """On 2,000 strokes; with CI set on all of MNIST, and of strokes, too."""
     folder, out, sizes, parameters = tmp_path / "copy", tmp_path / "out", (60_000, 10_000), code_cells(notebook)[0]
+    on_disk = challenge.default_data_dir().resolve()
     copy_project(folder, "mnist_efficient_model.py", "data", "experiments", "export", "pages", "report")
     out.mkdir()
     monkeypatch.setenv("MNIST_DATA_DIR", str(tmp_path / "data"))
     if name == "strokes":
         text, sizes = (folder / "data" / "strokes.py").read_text(encoding="utf-8"), (2000, 500)
         (folder / "data" / "strokes.py").write_text(text.replace("60_000", "2_000").replace("10_000", "500"))
-    elif challenge.on_disk("mnist", on_disk := challenge.default_data_dir().resolve()):
+    elif challenge.on_disk("mnist", on_disk):
         (tmp_path / "data").mkdir()
         (tmp_path / "data" / "MNIST").symlink_to(on_disk / "MNIST", target_is_directory=True)
     else:
