@@ -56,12 +56,3 @@ def test_the_packages_without_torch_import_nothing_but_the_standard_library_nump
             allowed = {"jinja2", "markupsafe", "numpy", "PIL", "data", "pages", "report"}
             allowed |= {"matplotlib", "IPython"} if module == "report.notebook" else set()
             assert not heads(imported) - sys.stdlib_module_names - allowed, module
-
-
-def test_nothing_aliases_a_module():
-    for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Assign):
-                for target in node.targets:
-                    if isinstance(target, ast.Subscript) and ast.unparse(target.value) == "sys.modules":
-                        assert not isinstance(target.slice, ast.Constant), f"{path.name}: {ast.unparse(node)}"

@@ -136,7 +136,7 @@ class TestStreams:
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
 @pytest.mark.parametrize("killed", ["the command", "one run"])
 def test_no_run_outlives_its_command_and_one_that_is_killed_is_one_line(start, killed):
-    process = start("--model", "cnn_large", "--batch-size", 1, "--seeds", 3, "--jobs", 2, "--quiet")
+    process = start("--model", "cnn_large", "--batch-size", 8, "--seeds", 3, "--jobs", 2, "--quiet")
     runs = two_children(process)
     process.send_signal(signal.SIGTERM) if killed == "the command" else os.kill(runs[0], signal.SIGKILL)
     _, err = process.communicate(timeout=60)
