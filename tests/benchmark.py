@@ -1,14 +1,15 @@
 """Times of whole commands, run in turn on one machine: not a test. Each round prints a line; the last has the medians.
 
-    python tests/benchmark.py startup              the whole command, `import torch`, the epoch, and what is left
+    python tests/benchmark.py startup              the script against `import torch`; rest: without it and the epoch
     python tests/benchmark.py pair ../other        this script against the one of another checkout
     python tests/benchmark.py together             two commands at once against one alone
     python tests/benchmark.py example              against PyTorch's own MNIST example
     python tests/benchmark.py tutorial             against the usual tutorial recipe of this challenge
     python tests/benchmark.py jobs                 --seeds 20 --jobs 2 against one run after the other, two threads each
 
-Seconds; accuracies are fractions of the test images. A ratio's median is that of the rounds' own ratios. Run it on a
-quiet machine: a round measures what it compares one right after the other, every second round in reverse order.
+Seconds, of our command and of theirs; accuracies are fractions of the test images. A ratio's median is that of the
+rounds' own ratios. Run it on a quiet machine: a round measures what it compares one right after the other, every second
+round in reverse order.
 """
 
 import argparse
@@ -18,11 +19,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
+Command = list[Any]
 Row = dict[str, float]  # what one round measured, by name
 
 
@@ -87,133 +89,89 @@ def tutorial(dataset: str) -> None:
     train_and_test(model, optim.Adam(model.parameters(), lr=1e-3), F.cross_entropy, *sets, batch=128)
 
 
-def in_turn(dataset: str, seeds: int) -> None:
-    """The runs of --seeds one after the other in one process, with as many threads as PyTorch takes by itself."""
+def jobs(dataset: str) -> None:
+    """The runs of --seeds 20 one after the other in one process, with as many threads as PyTorch takes by itself."""
     sys.path.insert(0, str(ROOT))
     import mnist_efficient_model as challenge
 
     data = challenge.load_dataset(dataset)
-    for seed in range(seeds):
+    for seed in range(20):
         print(challenge.run("efficient", data, seed=seed)[0].one_line(), file=sys.stderr)
+
+
+RECIPES = {"example": example, "tutorial": tutorial, "jobs": jobs}
 
 
 # --- Timing -----------------------------------------------------------------------------------------------------------
 
 
-def start(command: Sequence[Any]) -> Callable[[], tuple[float, str]]:
-    """Start a command; returns what waits for it and gives its seconds and stdout. A broken limit (1) is no failure."""
-    began = time.perf_counter()
-    process = subprocess.Popen(
-        [str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-    def finish() -> tuple[float, str]:
-        out, err = process.communicate()
-        seconds = time.perf_counter() - began
-        if process.returncode not in (0, 1) or (process.returncode == 1 and not out.startswith("{")):
-            sys.exit(f"benchmark.py: error: {' '.join(map(str, command))}: {err.strip()[-500:]}")
-        return seconds, out
-
-    return finish
-
-
-def timed(command: Sequence[Any]) -> Row:
-    """A command's seconds, and what its JSON says of the epoch and the test."""
-    seconds, out = start(command)()
-    found = json.loads(out) if out.startswith("{") else {}
-    return {"whole": seconds, "epoch": found.get("train_seconds"), "accuracy": found.get("test_accuracy")}
+def timed(commands: list[Command]) -> Row:
+    """Seconds until commands that start together have ended, and what their JSON says of the epoch and the test."""
+    began, pipes = time.perf_counter(), {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    started = [subprocess.Popen([str(word) for word in command], **pipes) for command in commands]
+    ended = [(process, *process.communicate()) for process in started]
+    row = {"whole": time.perf_counter() - began}
+    for process, out, err in ended:
+        if process.returncode not in (0, 1) or (process.returncode and not out.startswith("{")):  # 1: a broken limit
+            sys.exit(f"benchmark.py: error: {' '.join(map(str, process.args))}: {err.strip()[-500:]}")
+        found = json.loads(out) if out.startswith("{") else {}
+        if "train_seconds" in found:
+            row["epoch"] = max(row.get("epoch", 0), found["train_seconds"])
+            row["accuracy"] = found["test_accuracy"]
+    return row
 
 
-def script(given: argparse.Namespace, *more: Any, root: Path = ROOT) -> list[Any]:
-    """The script's command line, of this checkout or another."""
-    fixed = ["--dataset", given.dataset, "--results-dir", given.folder, "--json", "--quiet"]
-    return [sys.executable, root / "mnist_efficient_model.py", *fixed, *more]
+def compared(given: argparse.Namespace) -> tuple[list[Command], list[Command]]:
+    """The commands of ours and of theirs."""
 
+    def script(*more: Any, root: Path = ROOT) -> Command:
+        folder = tempfile.mkdtemp(dir=given.folder)
+        fixed = ["--dataset", given.dataset, "--results-dir", folder, "--json", "--quiet"]
+        return [sys.executable, root / "mnist_efficient_model.py", *fixed, *more]
 
-def in_order(reverse: bool, **commands: Sequence[Any]) -> list[Row]:
-    """Time commands one after the other, or from the last to the first; the rows in the order of the commands."""
-    found = {name: timed(commands[name]) for name in (list(commands)[::-1] if reverse else commands)}
-    return [found[name] for name in commands]
-
-
-def startup(given: argparse.Namespace, reverse: bool) -> Row:
-    ours, imported = in_order(reverse, ours=script(given), imported=[sys.executable, "-c", "import torch"])
-    rest = ours["whole"] - ours["epoch"] - imported["whole"]
-    return {"whole": ours["whole"], "import torch": imported["whole"], "epoch": ours["epoch"], "rest": rest}
-
-
-def against(given: argparse.Namespace, reverse: bool) -> Row:
-    """The script against another's command: what each took and reached, and the ratios of ours to theirs."""
+    if given.what == "startup":
+        return [script()], [[sys.executable, "-c", "import torch"]]
     if given.what == "pair":
-        other = script(given, "--results-dir", f"{given.folder}/other", root=given.other)
-    else:
-        other = [sys.executable, __file__, "recipe", given.what, "--dataset", given.dataset]
-    ours, theirs = in_order(reverse, ours=script(given), theirs=other)
-    row = {f"{name} {key}": found[key] for key in ours for name, found in (("ours", ours), ("theirs", theirs))}
-    return row | {f"{key} ratio": ours[key] / theirs[key] for key in ("whole", "epoch")}
+        return [script()], [script(root=given.other)]
+    if given.what == "together":
+        return [script(), script()], [script()]
+    more = ("--seeds", 20, "--jobs", 2) if given.what == "jobs" else ()
+    return [script(*more)], [[sys.executable, __file__, given.what, "--recipe", "--dataset", given.dataset]]
 
 
-def together(given: argparse.Namespace, reverse: bool) -> Row:
-    """One command alone, and two that start at the same time: until both have ended, and the longer of their epochs."""
-
-    def both() -> Row:
-        waits = [start(script(given, "--results-dir", f"{given.folder}/{i}")) for i in range(2)]
-        found = [wait() for wait in waits]
-        return {"whole": max(s for s, _ in found), "epoch": max(json.loads(out)["train_seconds"] for _, out in found)}
-
-    two = both() if reverse else None
-    alone = timed(script(given))
-    two = two or both()
-    row = {f"{name} {key}": found[key] for key in two for name, found in (("alone", alone), ("two", two))}
-    return row | {f"{key} ratio": two[key] / alone[key] for key in two}
-
-
-def jobs(given: argparse.Namespace, reverse: bool) -> Row:
-    seeds = ["--seeds", given.seeds]
-    turns = [sys.executable, __file__, "recipe", "in_turn", "--dataset", given.dataset, *seeds]
-    ours, theirs = in_order(reverse, ours=script(given, *seeds, "--jobs", 2), theirs=turns)
-    return {"jobs 2": ours["whole"], "in turn": theirs["whole"], "ratio": ours["whole"] / theirs["whole"]}
-
-
-ROUND = {"startup": startup, "together": together, "jobs": jobs}
-ROUND |= dict.fromkeys(("pair", "example", "tutorial"), against)
-RECIPES = {"example": example, "tutorial": tutorial, "in_turn": in_turn}
-
-
-def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    what = parser.add_subparsers(dest="what", required=True)
-    for name in (*ROUND, "recipe"):
-        add = what.add_parser(name).add_argument
-        if name == "recipe":  # one of those that the others start
-            add("recipe", choices=RECIPES)
-        else:
-            add("--rounds", type=int, default=7, metavar="N", help="default: 7")
-        if name == "pair":
-            add("other", type=Path, metavar="CHECKOUT", help="folder of the other mnist_efficient_model.py")
-        if name in ("jobs", "recipe"):
-            add("--seeds", type=int, default=20, metavar="K", help="default: 20")
-        add("--dataset", default="mnist", choices=("mnist", "fashion"), help="of $MNIST_DATA_DIR (default: mnist)")
-    return parser.parse_args()
-
-
-def main() -> None:
-    given = parse_arguments()
-    if given.what == "recipe":
-        more = {"seeds": given.seeds} if given.recipe == "in_turn" else {}
-        return RECIPES[given.recipe](given.dataset, **more)
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as given.folder:
-        for i in range(given.rounds):
-            rows.append(ROUND[given.what](given, i % 2 == 1))
-            print(f"{i + 1:>6}  {shown(rows[-1])}", flush=True)
-    print(f"median  {shown({name: statistics.median(row[name] for row in rows) for name in rows[0]})}  (n={len(rows)})")
+def one_round(given: argparse.Namespace, reverse: bool) -> Row:
+    commands = dict(zip(("ours", "theirs"), compared(given), strict=True))
+    found = {name: timed(commands[name]) for name in sorted(commands, reverse=reverse)}
+    ours, theirs = found["ours"], found["theirs"]
+    row = {f"{name} {key}": found[name][key] for key in ours for name in commands if key in found[name]}
+    if given.what == "startup":
+        return row | {"rest": ours["whole"] - ours["epoch"] - theirs["whole"]}
+    return row | {f"{key} ratio": ours[key] / theirs[key] for key in ("whole", "epoch") if key in ours.keys() & theirs}
 
 
 def shown(row: Row) -> str:
-    return "  ".join(
-        f"{name} {value:.4f}" if "accuracy" in name else f"{name} {value:.2f}" for name, value in row.items()
-    )
+    return "  ".join(f"{name} {value:.{4 if 'accuracy' in name else 2}f}" for name, value in row.items())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("what", choices=("startup", "pair", "together", *RECIPES))
+    add("other", nargs="?", type=Path, metavar="CHECKOUT", help="pair: folder of the other mnist_efficient_model.py")
+    add("--rounds", type=int, default=7, metavar="N", help="default: 7")
+    add("--dataset", default="mnist", choices=("mnist", "fashion"), help="of $MNIST_DATA_DIR (default: mnist)")
+    add("--recipe", action="store_true", help="run only what the script is measured against")
+    given = parser.parse_args()
+    if (given.what == "pair") != (given.other is not None):
+        parser.error("pair, and nothing else, takes the folder of another checkout")
+    if given.recipe:
+        return RECIPES[given.what](given.dataset)
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as given.folder:
+        for i in range(given.rounds):
+            rows.append(one_round(given, i % 2 == 1))
+            print(f"{i + 1:>6}  {shown(rows[-1])}", flush=True)
+    print(f"median  {shown({name: statistics.median(row[name] for row in rows) for name in rows[0]})}  (n={len(rows)})")
 
 
 if __name__ == "__main__":

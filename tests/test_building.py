@@ -17,12 +17,12 @@ from typing import Any, NoReturn
 import pytest
 
 import mnist_efficient_model as challenge
-from conftest import LINEAR, expectation
 from grading import submissions
 from grading.case import Ended
 from grading.grades import Settings
 from grading.judge import Grader
 from grading.sandbox import isolation, reasons, tasks, watch
+from helpers import LINEAR, expectation
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
 

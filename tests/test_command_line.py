@@ -4,25 +4,19 @@ import errno
 import json
 import os
 import signal
-import time
 from pathlib import Path
 
 import pytest
 import torch
 
 import mnist_efficient_model as challenge
+from helpers import a_result
 
 CONTRACT = (  # what every run says in JSON, beside its limits
     "model dataset seed device threads parameters buffers images_seen train_images test_images test_accuracy "
     "accuracy_interval test_loss per_class_accuracy train_seconds macs latency_ms peak_memory_mb passed checkpoint "
     "versions"
 ).split()
-
-
-@pytest.fixture
-def too_little(on_fashion):
-    """Run with a learning rate so small that nothing is learned: the accuracy limit breaks."""
-    return lambda *arguments: on_fashion("--lr", 1e-9, *arguments)
 
 
 @pytest.fixture
@@ -35,25 +29,31 @@ def names(folder: Path) -> list[str]:
 
 
 class TestAPassingRun:
-    def test_exits_0_and_writes_checkpoint_and_log(self, on_fashion, results):
+    def test_exits_0_and_says_all_that_was_measured(self, on_fashion):
         status, out, err = on_fashion()
-        assert (status, err) == (0, "")
+        assert (status, err) == (0, "") and "FAIL" not in out
         for words in ("fashion (NOT MNIST), 2,000 training", "cpu, seed 0", "< 25,000        8,706", "PASS"):
             assert words in out
-        assert "FAIL" not in out and str(results / "efficient-fashion.pth") in out
-        assert names(results) == ["efficient-fashion.json", "efficient-fashion.pth"]
 
-    def test_as_json_prints_one_document_and_nothing_else(self, on_fashion, results):
+    def test_as_json_prints_one_document_and_leaves_it_with_a_checkpoint_that_comes_back(
+        self, on_fashion, digits, results
+    ):
         status, out, err = on_fashion("--json")
         document = json.loads(out)
-        assert status == 0 and "RESULTS" in err
-        assert document == json.loads((results / "efficient-fashion.json").read_text())
+        assert status == 0 and "RESULTS" in err and str(results / "efficient-fashion.pth") in err
         assert [field for field in CONTRACT if document[field] is None] == []
         assert document["limits"] == {"parameters": True, "accuracy": True, "one_epoch": True}
         low, high = document["accuracy_interval"]
         assert low < document["test_accuracy"] <= high + 1e-9
         assert [sum(row) for row in document["confusion"]] == [50] * 10
         assert document["curve"][-1]["images"] == document["images_seen"] == 2000
+        assert names(results) == ["efficient-fashion.json", "efficient-fashion.pth"]
+        assert document == json.loads((results / "efficient-fashion.json").read_text())
+        model, saved = challenge.load_checkpoint(results / "efficient-fashion.pth")
+        test = challenge.load_dataset("fashion", digits).test
+        assert challenge.evaluate(model, test).accuracy == saved["result"]["test_accuracy"]
+        assert saved["model"] == "efficient" and saved["limits"] == {"parameters": 25_000, "accuracy": 0.95}
+        assert saved["versions"]["torch"] == str(torch.__version__)
 
     def test_quietly_says_one_line(self, on_fashion):
         status, out, err = on_fashion("--quiet")
@@ -81,18 +81,14 @@ class TestAPassingRun:
 
 
 class TestAFailingRun:
-    def test_exits_1_says_by_how_much_and_leaves_an_earlier_checkpoint_alone(self, too_little, on_fashion, results):
+    def test_exits_1_says_by_how_much_and_saves_none_but_leaves_an_earlier_checkpoint_alone(self, on_fashion, results):
         assert on_fashion("--quiet")[0] == 0
         before = (results / "efficient-fashion.pth").read_bytes()
-        status, out, _ = too_little()
+        status, out, _ = on_fashion("--lr", 1e-9)  # so small that nothing is learned
         assert status == 1 and "FAIL" in out and "points short of 95.00 %" in out and "none saved" in out
         assert (results / "efficient-fashion.pth").read_bytes() == before
-        assert json.loads((results / "efficient-fashion.json").read_text())["checkpoint"] is None
-
-    def test_writes_no_checkpoint(self, too_little, results):
-        status, out, _ = too_little("--json")
-        assert status == 1 and json.loads(out)["checkpoint"] is None and not json.loads(out)["passed"]
-        assert names(results) == ["efficient-fashion.json"]
+        document = json.loads((results / "efficient-fashion.json").read_text())
+        assert (document["passed"], document["checkpoint"]) == (False, None)
 
     def test_that_diverges_names_the_step(self, on_fashion):
         status, out, _ = on_fashion("--lr", 1e30, "--json")
@@ -106,28 +102,21 @@ class TestBadInput:
         "arguments, words",
         [
             ("--batch-size 0", "batch_size '0': it must be a whole number from 1"),
-            ("--batch-size -3", "batch_size '-3': it must be a whole number from 1"),
             ("--batch-size many", "--batch-size: invalid int value: 'many'"),
             ("--batch-size 2001", "--batch-size 2,001: there are only 2,000 images"),
             ("--lr 0", "lr '0.0': it must be a number"),
-            ("--lr -1", "lr '-1.0': it must be a number"),
             ("--lr nan", "lr 'nan': it must be a number"),
-            ("--lr inf", "lr 'inf': it must be a number"),
             ("--lr fast", "--lr: invalid float value: 'fast'"),
             ("--seed -1", "--seed -1: it must be from 0"),
-            ("--seed 1.5", "--seed: invalid int value: '1.5'"),
             (f"--seed {'9' * 30}", "it must be from 0"),
             ("--seeds 0", "--seeds 0: it must be from 1"),
-            ("--seeds 1000000000", "it must be from 1"),
             ("--jobs 0", "--jobs 0: it must be from 1"),
             ("--holdout 2000", "--holdout 2000: it must leave images to train on"),
             ("--holdout 100 --test-on mnist", "without --test-on"),
             (f"--model {'x' * 5000}.py", "no model file"),
             ("--optimizer adamant", "invalid choice: 'adamant'"),
-            ("--dataset cifar", "invalid choice: 'cifar'"),
             ("--device tpu", "invalid choice: 'tpu'"),
             ("--sweep lr=0.1", "unrecognized arguments: --sweep"),
-            ("stray", "unrecognized arguments: stray"),
         ],
     )
     def test_of_usage_is_one_clear_line_and_status_2(self, on_fashion, results, arguments, words):
@@ -160,19 +149,12 @@ class TestBadInput:
         assert status == 4 and "No space left on device" in err and len(err.splitlines()) == 1
         assert not list(results.iterdir())
 
-    @pytest.mark.parametrize("broken", [lambda: torch.nn.Linear(3, 10), lambda: 1 / 0])
-    def test_of_a_model_that_cannot_be_built_or_run_is_status_3(self, on_fashion, monkeypatch, broken):
-        monkeypatch.setitem(challenge.MODELS, "broken", challenge.ModelSpec(broken, {}))
-        status, _, err = on_fashion("--model", "broken", "--quiet")
-        assert status == 3 and "'broken' could not be built or run" in err and len(err.splitlines()) == 1
-
 
 class TestCheckpoints:
     @pytest.fixture
     def checkpoint(self, tmp_path) -> Path:
         """Of a run that did not take place: that it is loaded is the matter here."""
-        fields = dict.fromkeys(challenge.Result.__dataclass_fields__) | {"model": "efficient", "passed": True}
-        result = challenge.Result(**fields | {"versions": {"torch": str(torch.__version__)}})
+        result = a_result(model="efficient", passed=True, versions={"torch": str(torch.__version__)})
         challenge.save_checkpoint(tmp_path / "it.pth", challenge.build_model("efficient"), result)
         return tmp_path / "it.pth"
 
@@ -182,24 +164,12 @@ class TestCheckpoints:
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
         return caught.value
 
-    def test_come_back_as_they_were_saved(self, on_fashion, fashion_dir, results):
-        assert on_fashion("--quiet")[0] == 0
-        model, saved = challenge.load_checkpoint(results / "efficient-fashion.pth")
-        test = challenge.load_dataset("fashion", fashion_dir).test
-        assert challenge.evaluate(model, test).accuracy == saved["result"]["test_accuracy"]
-        assert saved["model"] == "efficient" and saved["limits"] == {"parameters": 25_000, "accuracy": 0.95}
-        assert saved["versions"]["torch"] == str(torch.__version__)
-
-    @pytest.mark.parametrize("keep", [0.0, 0.1, 0.9, 0.999])
-    def test_truncated_are_refused(self, checkpoint, keep):
-        content = checkpoint.read_bytes()
-        checkpoint.write_bytes(content[: int(keep * len(content))])
-        assert "is damaged" in str(self.refused(checkpoint))
-
-    @pytest.mark.parametrize("content", [b"\x80\x02.", b"PK\x03\x04" + b"\0" * 100])
-    def test_of_arbitrary_bytes_are_refused(self, checkpoint, content):
-        checkpoint.write_bytes(content)
-        assert self.refused(checkpoint).status == 3
+    @pytest.mark.parametrize("content", [0, 0.1, 0.9, 0.999, b"\x80\x02.", b"PK\x03\x04" + b"\0" * 100])
+    def test_cut_short_or_of_arbitrary_bytes_are_refused(self, checkpoint, content):
+        whole = checkpoint.read_bytes()
+        checkpoint.write_bytes(content if isinstance(content, bytes) else whole[: int(content * len(whole))])
+        error = self.refused(checkpoint)
+        assert error.status == 3 and ("is damaged" in str(error) or "carries code" in str(error))
 
     def test_that_carry_code_are_refused_and_the_code_is_not_run(self, tmp_path):
         class Bomb:
@@ -237,15 +207,15 @@ class TestCheckpoints:
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("moment", ["importing", "training"])
-def test_ctrl_c_ends_it_with_130_and_leaves_no_half_written_file(start, results, moment):
-    process = start("--batch-size", 1)
+def test_ctrl_c_ends_it_and_leaves_no_half_written_file(start, results, moment):
+    environment = {"PYTHONPROFILEIMPORTTIME": "1"} if moment == "importing" else {}
+    process = start("--batch-size", 1, env={**os.environ, **environment})
     if moment == "training":
         assert "Model" in process.stdout.readline(), "the header"
     else:
-        time.sleep(0.3)
+        assert any("numpy" in line for line in process.stderr), "the first of what takes long"
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-    if moment == "training":
-        assert process.returncode == 130 and "interrupted" in err
-    assert process.returncode in (130, -signal.SIGINT) and "Traceback" not in err
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == (130 if moment == "training" else -signal.SIGINT)
+    assert ("interrupted" in err) == (moment == "training") and "Traceback" not in err
     assert not results.exists() or not list(results.iterdir())

@@ -20,11 +20,11 @@ from pathlib import Path
 
 import pytest
 
-from conftest import LINEAR
 from grading import __main__ as grading_command
 from grading import check, command, gradebook, grades, judge, pool, submissions
 from grading.sandbox import isolation
 from grading.sandbox.server import ForkServer, ServerFailed, WorkerLost
+from helpers import LINEAR
 from mnist_efficient_model import Limits
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")

@@ -13,11 +13,13 @@ import pytest
 import torch
 
 import mnist_efficient_model as challenge
-from conftest import easy_digits, write_idx
-from mnist_efficient_model import ChallengeError, load_dataset, read_idx
+from helpers import easy_digits, write_idx
+from mnist_efficient_model import ChallengeError, load_dataset
 
 datasets = pytest.importorskip("torchvision.datasets")
 FILES = [file for files in challenge.IDX_FILES.values() for file in files]
+RAW = Path("FashionMNIST", "raw")
+IMAGES, LABELS = RAW / "train-images-idx3-ubyte", RAW / "train-labels-idx1-ubyte"
 
 
 def failure(action, *arguments, **named) -> ChallengeError:
@@ -48,92 +50,77 @@ def serve(monkeypatch):
     return serve
 
 
-def test_reads_what_an_independent_writer_wrote(tmp_path):
-    images, _ = easy_digits(30, 0)
-    write_idx(tmp_path / "images", images)
-    assert torch.equal(read_idx(tmp_path / "images"), torch.from_numpy(images))
-
-
-def test_agrees_with_torchvisions_own_reader(fashion_dir):
-    data = load_dataset("fashion", fashion_dir)
-    theirs = datasets.FashionMNIST(fashion_dir, train=True)
+def test_reads_what_an_independent_writer_wrote_as_torchvision_does(fashion_dir):
+    data, theirs = load_dataset("fashion", fashion_dir), datasets.FashionMNIST(fashion_dir, train=True)
+    assert torch.equal(data.train.images, torch.from_numpy(easy_digits(2000, 0)[0]))
     assert torch.equal(data.train.images, theirs.data) and torch.equal(data.train.labels, theirs.targets)
 
 
-def test_reads_packed_files_too(fashion_dir):
-    for path in (fashion_dir / "FashionMNIST" / "raw").iterdir():
-        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))
+def test_reads_packed_files_too_and_a_folder_it_cannot_write_to(fashion_dir):
+    for path in (fashion_dir / RAW).iterdir():
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 1))
         path.unlink()
-    assert load_dataset("fashion", fashion_dir).train.images.shape == (2000, 28, 28)
-
-
-def test_reads_a_folder_it_cannot_write_to(fashion_dir):
     for folder in (fashion_dir, *fashion_dir.rglob("*/")):
         folder.chmod(0o555)
-    assert len(load_dataset("fashion", fashion_dir).test.labels) == 500
+    assert load_dataset("fashion", fashion_dir).train.images.shape == (2000, 28, 28)
     for folder in (fashion_dir, *fashion_dir.rglob("*/")):
         folder.chmod(0o755)
 
 
+def sizes(*values: int) -> bytes:
+    return struct.pack(">BBBB3i", 0, 0, 8, 3, *values) + bytes(abs(math.prod(values)))
+
+
 class TestBadFiles:
-    IMAGES = Path("FashionMNIST", "raw", "train-images-idx3-ubyte")
-    LABELS = Path("FashionMNIST", "raw", "train-labels-idx1-ubyte")
-
-    def assert_refused(self, folder: Path, file: Path, *words: str) -> None:
-        error = failure(load_dataset, "fashion", folder)
-        assert error.status == 4
-        for word in (file.name if "idx" in file.name else str(file), *words):
-            assert word in str(error)
-
-    @pytest.mark.parametrize("length", [0, 3, 10, 1000, 2000 * 784])
-    def test_a_truncated_file_is_named_with_the_cure(self, fashion_dir, length):
-        path = fashion_dir / self.IMAGES
-        path.write_bytes(path.read_bytes()[:length])
-        self.assert_refused(fashion_dir, self.IMAGES, "delete it and run again")
-
-    def test_a_file_with_bytes_to_spare_is_refused(self, fashion_dir):
-        path = fashion_dir / self.IMAGES
-        path.write_bytes(path.read_bytes() + b"\0")
-        self.assert_refused(fashion_dir, self.IMAGES, "no IDX file of bytes, or truncated")
-
-    def test_a_web_page_saved_under_the_name_is_refused(self, fashion_dir):
-        (fashion_dir / self.IMAGES).write_bytes(b"<!DOCTYPE html><title>403 Forbidden</title>")
-        self.assert_refused(fashion_dir, self.IMAGES, "no IDX file of bytes, or truncated")
+    @pytest.mark.parametrize(
+        "change",
+        [
+            *(lambda whole, n=n: whole[:n] for n in (0, 3, 10, 1000, 2000 * 784)),
+            lambda whole: whole + b"\0",
+            lambda _: b"<!DOCTYPE html><title>403 Forbidden</title>",
+            lambda _: sizes(-2000, -28, 28),
+            lambda _: sizes(0, 28, 28),
+        ],
+    )
+    def test_of_another_length_or_no_idx_at_all_are_named_with_the_cure(self, fashion_dir, change):
+        path = fashion_dir / IMAGES
+        path.write_bytes(change(path.read_bytes()))
+        error = failure(load_dataset, "fashion", fashion_dir)
+        assert error.status == 4 and f"{path} is " in str(error) and "truncated" in str(error)
+        assert "delete it and run again" in str(error)
 
     @pytest.mark.parametrize("broken", ["empty", "cut short", "a web page", "a packed web page"])
-    def test_a_broken_gz_is_named_as_it_is_called_with_a_cure_that_helps(self, fashion_dir, serve, broken):
-        path, page = fashion_dir / self.IMAGES, b"<html>403 Forbidden</html>"
-        contents = {"cut short": gzip.compress(path.read_bytes())[:-100], "a web page": page}
+    def test_packed_are_named_as_they_are_called_with_a_cure_that_helps(self, fashion_dir, serve, broken):
+        path, page = fashion_dir / IMAGES, b"<html>403 Forbidden</html>"
+        contents = {"cut short": gzip.compress(path.read_bytes(), 1)[:-100], "a web page": page}
         contents |= {"a packed web page": gzip.compress(page), "empty": b""}
         gz = path.rename(f"{path}.gz")
         gz.write_bytes(contents[broken])
-        self.assert_refused(fashion_dir, self.IMAGES, f"{gz} is ", "delete it and run again to download it")
+        error = failure(load_dataset, "fashion", fashion_dir)
+        assert error.status == 4
+        assert f"{gz} is " in str(error) and "delete it and run again to download it" in str(error)
         gz.unlink()
         serve()
         assert len(load_dataset("fashion", fashion_dir).train.labels) == 100
 
-    def test_labels_outside_0_to_9_are_refused(self, fashion_dir):
-        write_idx(fashion_dir / self.LABELS, np.arange(2000) % 11)
-        self.assert_refused(fashion_dir, self.LABELS.parent, "labels up to 10")
+    @pytest.mark.parametrize(
+        "file, array, words",
+        [
+            (LABELS, np.arange(2000) % 11, "labels up to 10"),
+            (LABELS, np.zeros(1999), "(1999,)"),
+            (IMAGES, np.zeros((2000, 32, 32)), "(2000, 32, 32)"),
+        ],
+    )
+    def test_that_do_not_fit_one_another_are_refused(self, fashion_dir, file, array, words):
+        write_idx(fashion_dir / file, array)
+        error = failure(load_dataset, "fashion", fashion_dir)
+        assert error.status == 4 and words in str(error) and str(RAW) in str(error)
 
-    def test_images_of_another_shape_are_refused(self, fashion_dir):
-        write_idx(fashion_dir / self.IMAGES, np.zeros((2000, 32, 32)))
-        self.assert_refused(fashion_dir, self.IMAGES.parent, "(2000, 32, 32)")
-
-    @pytest.mark.parametrize("sizes", [(-2000, -28, 28), (0, 28, 28)])
-    def test_impossible_sizes_are_refused(self, fashion_dir, sizes):
-        header = struct.pack(">BBBB3i", 0, 0, 8, 3, *sizes)
-        (fashion_dir / self.IMAGES).write_bytes(header + bytes(abs(math.prod(sizes))))
-        self.assert_refused(fashion_dir, self.IMAGES, "truncated")
-
-    def test_images_without_their_labels_are_refused(self, fashion_dir):
-        write_idx(fashion_dir / self.LABELS, np.zeros(1999))
-        self.assert_refused(fashion_dir, self.IMAGES.parent, "(1999,)")
-
-    def test_mnist_itself_must_have_its_published_sums(self, fashion_dir):
+    @pytest.mark.parametrize("dataset", ["mnist", "auto"])
+    def test_of_mnist_itself_must_have_their_published_sums(self, fashion_dir, dataset):
         (fashion_dir / "FashionMNIST").rename(fashion_dir / "MNIST")  # well-formed, but not MNIST
-        error = failure(load_dataset, "mnist", fashion_dir)
-        assert error.status == 4 and "corrupted" in str(error) and "train-images-idx3-ubyte" in str(error)
+        error = failure(load_dataset, dataset, fashion_dir)
+        assert error.status == 4 and "corrupted" in str(error) and IMAGES.name in str(error)
 
 
 class TestDownload:
@@ -150,29 +137,33 @@ class TestDownload:
         assert len(asked) == 4 and all(asked.values()), "torchvision's checksums are asked for"
         assert capsys.readouterr() == ("", f"KMNIST is not in {tmp_path}: downloading it\n")
 
-    @pytest.mark.parametrize("wire_error", [URLError("no route to host"), TimeoutError("timed out"), EOFError("cut")])
-    def test_that_fails_says_which_files_to_put_where_and_leaves_nothing(self, tmp_path, serve, wire_error):
-        serve(wire_error)
-        error = failure(load_dataset, "mnist", tmp_path / "new")
-        assert error.status == 4 and not list((tmp_path / "new").iterdir())
-        words = ("could not be downloaded", *wire_error.args, *FILES, str(tmp_path / "new" / "MNIST" / "raw"))
-        assert all(word in str(error) for word in words)
+    @pytest.mark.parametrize(
+        "error, words",
+        [
+            (
+                URLError("no route to host"),
+                ["could not be downloaded", "route", str(Path("new", "MNIST", "raw")), *FILES],
+            ),
+            (EOFError("cut"), ["could not be downloaded", "cut", *FILES]),
+            (RuntimeError("operator torchvision::nms does not exist"), ["pip install --upgrade torch torchvision"]),
+        ],
+    )
+    def test_that_fails_says_what_to_do_and_leaves_nothing(self, tmp_path, serve, error, words):
+        serve(error)
+        found = failure(load_dataset, "mnist", tmp_path / "new")
+        assert found.status == 4 and not list((tmp_path / "new").iterdir())
+        assert all(word in str(found) for word in words)
 
-    def test_into_a_file_or_a_forbidden_place_says_so(self, tmp_path):
+    def test_into_a_file_says_so(self, tmp_path):
         (tmp_path / "file").write_text("not a folder")
         error = failure(load_dataset, "mnist", tmp_path / "file")
         assert error.status == 4 and str(tmp_path / "file") in str(error)
-
-    def test_with_a_torchvision_that_does_not_fit_names_the_cure(self, tmp_path, serve):
-        serve(RuntimeError("operator torchvision::nms does not exist"))
-        error = failure(load_dataset, "mnist", tmp_path)
-        assert error.status == 4 and "pip install --upgrade torch torchvision" in str(error)
 
 
 class TestWithoutMnist:
     """What ``auto`` does in a classroom without a network."""
 
-    @pytest.fixture
+    @pytest.fixture(autouse=True)
     def few_strokes(self, monkeypatch):
         """Strokes that are few, and as easy as the tests' other digits."""
         strokes = challenge.import_file(challenge.STROKES)
@@ -180,14 +171,19 @@ class TestWithoutMnist:
         monkeypatch.setattr(strokes, "generate", lambda n, seed, _: easy_digits(n, seed))
 
     @pytest.fixture
-    def offline(self, monkeypatch):
+    def waits(self, monkeypatch) -> list[float | None]:
+        """No network; the seconds for which a connection was waited for."""
+        waits = []
+
         def no_route(*_, **__):
+            waits.append(socket.getdefaulttimeout())
             raise OSError("Network is unreachable")
 
         monkeypatch.setattr("socket.create_connection", no_route)
+        return waits
 
     @pytest.mark.parametrize("more", [[], ["--seeds", 2], ["--quiet"], ["--json"]], ids=str)
-    def test_auto_takes_strokes_and_says_so_first_and_last(self, command, few_strokes, offline, tmp_path, more):
+    def test_auto_takes_strokes_and_says_so_first_and_last(self, command, waits, tmp_path, more):
         folder = tmp_path / "results"
         status, out, err = command("--data-dir", tmp_path, "--results-dir", folder, "--batch-size", 8, *more)
         first, second, *later = err.splitlines()
@@ -200,30 +196,17 @@ class TestWithoutMnist:
         log = json.loads((folder / "efficient-strokes.json").read_text())
         for run in log.get("runs", [log]):
             assert run["dataset"] == "strokes" and "NOT for MNIST" in run["note"]
+        assert set(waits) == {5} and socket.getdefaulttimeout() is None, "seconds"
 
-    def test_mnist_never_falls_back(self, command, offline, tmp_path):
-        status, out, err = command("--dataset", "mnist", "--data-dir", tmp_path)
-        first, last = err.splitlines()
-        assert (status, out) == (4, "") and first == f"MNIST is not in {tmp_path}: downloading it"
-        assert "could not be downloaded" in last and "Network is unreachable" in last
-
-    def test_no_connection_is_waited_for_longer_than_5_seconds(self, few_strokes, monkeypatch, tmp_path):
-        waits = []
-
-        def stall(*_, **__):
-            waits.append(socket.getdefaulttimeout())
-            raise TimeoutError
-
-        monkeypatch.setattr("socket.create_connection", stall)
-        assert load_dataset("auto", tmp_path).name == "strokes"
-        assert set(waits) == {5} and socket.getdefaulttimeout() is None
-
-    def test_without_the_file_that_draws_strokes_says_what_to_do(self, command, offline, monkeypatch, tmp_path):
+    @pytest.mark.parametrize("dataset", ["mnist", "auto"])
+    def test_mnist_never_falls_back_nor_what_lacks_the_file_that_draws(
+        self, command, waits, monkeypatch, tmp_path, dataset
+    ):
         monkeypatch.setattr(challenge, "STROKES", tmp_path / "data" / "strokes.py")
-        status, out, err = command("--data-dir", tmp_path / "data")
-        *_, last = err.splitlines()
-        assert (status, out) == (4, "") and "NOT MNIST" not in err
-        assert "could not be downloaded" in last and "(or their .gz) into" in last
+        status, out, err = command("--dataset", dataset, "--data-dir", tmp_path)
+        first, *_, last = err.splitlines()
+        assert (status, out) == (4, "") and first == f"MNIST is not in {tmp_path}: downloading it"
+        assert "could not be downloaded" in last and "(or their .gz) into" in last and "NOT MNIST" not in err
 
     def test_a_network_that_answers_is_used_once(self, serve, monkeypatch, tmp_path):
         unpinned = {part: dict.fromkeys(files, "") for part, files in challenge.IDX_FILES.items()}
@@ -233,34 +216,28 @@ class TestWithoutMnist:
         asked.clear()
         assert load_dataset("auto", tmp_path).name == "mnist" and not asked
 
-    def test_damaged_files_are_an_error_not_a_reason_to_fall_back(self, fashion_dir):
-        (fashion_dir / "FashionMNIST").rename(fashion_dir / "MNIST")
-        assert failure(load_dataset, "auto", fashion_dir).status == 4
-
-    def test_trained_on_strokes_it_can_be_scored_on_another_test_set(self, command, few_strokes, fashion_dir, tmp_path):
+    def test_trained_on_strokes_it_can_be_scored_on_another_test_set(self, command, fashion_dir, tmp_path):
         common = ("--dataset", "strokes", "--data-dir", fashion_dir, "--results-dir", tmp_path / "results", "--json")
-        _, out, _ = command(*common, "--test-on", "fashion")
-        document = json.loads(out)
+        document = json.loads(command(*common, "--test-on", "fashion")[1])
         assert (document["dataset"], document["scored_on"]) == ("strokes", "fashion test")
         assert (document["train_images"], document["test_images"]) == (1000, 500)
         assert (tmp_path / "results" / "efficient-strokes-fashion.json").exists()
 
 
-class TestHoldout:
-    def test_is_the_end_of_the_training_set_and_the_test_set_is_not_read(self, fashion_dir):
-        whole = load_dataset("fashion", fashion_dir)
-        for path in (fashion_dir / "FashionMNIST" / "raw").glob("t10k*"):
-            path.write_bytes(b"never read")
-        data = load_dataset("fashion", fashion_dir, holdout=300)
-        assert data.scored_on == "holdout"
-        assert torch.equal(data.train.images, whole.train.images[:1700])
-        assert torch.equal(data.test.labels, whole.train.labels[1700:])
-
-    @pytest.mark.parametrize("holdout", [2000, 5000, -5, 0.5])
-    def test_must_leave_something_to_train_on(self, fashion_dir, holdout):
-        assert failure(load_dataset, "fashion", fashion_dir, holdout=holdout).status == 2
+def test_a_holdout_is_the_end_of_the_training_set_and_the_test_set_is_not_read(fashion_dir):
+    whole = load_dataset("fashion", fashion_dir)
+    for path in (fashion_dir / RAW).glob("t10k*"):
+        path.write_bytes(b"never read")
+    data = load_dataset("fashion", fashion_dir, holdout=300)
+    assert data.scored_on == "holdout"
+    assert torch.equal(data.train.images, whole.train.images[:1700])
+    assert torch.equal(data.test.labels, whole.train.labels[1700:])
 
 
-@pytest.mark.parametrize("names", [{"name": "cifar"}, {"test_on": "auto"}, {"test_on": "cifar"}], ids=str)
-def test_unknown_names_are_refused(fashion_dir, names):
-    assert failure(load_dataset, **{"name": "fashion", "data_dir": fashion_dir, **names}).status == 2
+@pytest.mark.parametrize(
+    "wrong",
+    [*({"holdout": n} for n in (2000, 5000, -5, 0.5)), {"name": "cifar"}, {"test_on": "auto"}, {"test_on": "cifar"}],
+    ids=str,
+)
+def test_unknown_names_and_holdouts_that_leave_nothing_are_refused(digits, wrong):
+    assert failure(load_dataset, **{"name": "fashion", "data_dir": digits, **wrong}).status == 2

@@ -16,11 +16,11 @@ import pytest
 from torch import nn
 
 import mnist_efficient_model as challenge
-from conftest import LINEAR
 from grading import submissions
 from grading.grades import Grade, Settings
 from grading.judge import Grader
 from grading.sandbox import isolation, loading, reading, reasons
+from helpers import LINEAR
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
 

@@ -10,7 +10,6 @@ import shutil
 from pathlib import Path
 from unittest.mock import Mock
 
-import drawings
 import numpy as np
 import pytest
 import torch
@@ -22,6 +21,7 @@ from export import __main__ as command_line
 from export import page as page_module
 from export.onnx_file import OnnxModel, check_same, to_onnx
 from export.page import demo, to_html
+from helpers import drawings
 
 onnx = importlib.import_module("onnx") if importlib.util.find_spec("onnx") else None
 EXTRAS = [package for package in command_line.EXTRAS if importlib.util.find_spec(package) is None]

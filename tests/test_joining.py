@@ -6,12 +6,10 @@ import shlex
 import tomllib
 from pathlib import Path
 
-import pytest
-
 import mnist_efficient_model as challenge
 from experiments import sweep
+from helpers import ROOT, in_this_process
 
-ROOT = Path(challenge.__file__).parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^ *`?((?:python|pytest) .*?)`?(?: +#.*)?$", CONTRIBUTING, flags=re.M)
@@ -25,9 +23,8 @@ def test_pip_installs_the_script_as_a_command_with_its_version_and_its_packages(
     assert PROJECT["tool"]["setuptools"]["dynamic"]["version"] == {"attr": "mnist_efficient_model.__version__"}
     module, _, function = project["scripts"]["mnist-challenge"].partition(":")
     assert [module] == PROJECT["tool"]["setuptools"]["py-modules"]
-    with pytest.raises(SystemExit) as end:
-        getattr(importlib.import_module(module), function)(["--version"])
-    assert end.value.code == 0 and challenge.__version__ in capsys.readouterr().out
+    main = getattr(importlib.import_module(module), function)
+    assert in_this_process(main)("--version") == 0 and challenge.__version__ in capsys.readouterr().out
 
 
 def test_the_changelog_has_this_version_and_the_newest_first():
@@ -43,20 +40,17 @@ def test_the_citation_names_the_authors_of_the_license_and_no_version_of_its_own
     assert [{"name": author}] == PROJECT["project"]["authors"]
 
 
-@pytest.mark.parametrize("line", COMMANDS)
-def test_the_commands_of_contributing_are_taken(line):
-    words = shlex.split(line.replace("$(date +%Y%m%d)", "20261127"))
-    if words[0] == "pytest":
-        assert all((ROOT / word).exists() for word in words if word.endswith(".py"))
-    elif words[1] == "mnist_efficient_model.py":
-        arguments = challenge.parse_arguments(words[2:])
-        assert (arguments.seed, arguments.seeds, arguments.dataset) == (20261127, 20, "mnist")
-    else:
-        assert words[1:3] == ["-m", "experiments.sweep"] and sweep.parse_arguments(words[3:]).seeds == 5
-
-
-def test_there_are_commands_to_check():
+def test_the_commands_of_contributing_are_taken():
     assert len(COMMANDS) == 4
+    for line in COMMANDS:
+        words = shlex.split(line.replace("$(date +%Y%m%d)", "20261127"))
+        if words[0] == "pytest":
+            assert all((ROOT / word).exists() for word in words if word.endswith(".py"))
+        elif words[1] == "mnist_efficient_model.py":
+            arguments = challenge.parse_arguments(words[2:])
+            assert (arguments.seed, arguments.seeds, arguments.dataset) == (20261127, 20, "mnist")
+        else:
+            assert words[1:3] == ["-m", "experiments.sweep"] and sweep.parse_arguments(words[3:]).seeds == 5
 
 
 def test_the_workflow_tests_three_systems_and_the_oldest_torch_that_is_allowed():

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-import mnist_efficient_model as challenge
+from helpers import a_result
 
 pytest.importorskip("jinja2")
 pytest.importorskip("IPython", reason="IPython, in which notebooks run, is not installed")
@@ -57,8 +57,7 @@ def test_a_page_is_complete_inside_its_frame():
 
 
 def test_a_verdict_has_its_words_in_colour_and_a_name_as_text():
-    blank = dict.fromkeys(challenge.Result.__dataclass_fields__)
     facts = {"model": "m", "scored_on": "<i>", "limits": {"parameters": True, "accuracy": False}, "violations": []}
     numbers = dict.fromkeys(("parameters", "images_seen", "train_images", "train_seconds", "threads"), 1)
-    shown = notebook.verdict(challenge.Result(**{**blank, **facts, **numbers})).data
+    shown = notebook.verdict(a_result(**facts, **numbers)).data
     assert shown.count(">PASS</b>") == shown.count(">FAIL</b>") == 1 and "&lt;i&gt;" in shown and "<i>" not in shown

@@ -25,11 +25,11 @@ from typing import Any
 
 import pytest
 
-from conftest import LINEAR
 from grading import __main__ as grading_command
 from grading import command, platforms, points, rosters
 from grading.grades import Grade
 from grading.sandbox import isolation
+from helpers import LINEAR
 from mnist_efficient_model import ChallengeError, Limits
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -153,7 +153,7 @@ def test_namespaces_alone_hide_the_folder_in_which_a_child_works(tmp_path):
     for name in ("hidden", "other"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "secret").write_text("labels")
-    probe = [sys.executable, ROOT / "tests" / "probe_isolation.py", os.getuid(), "landlock"]
+    probe = [sys.executable, ROOT / "tests" / "helpers" / "probe_isolation.py", os.getuid(), "landlock"]
     command = [*probe, tmp_path / "hidden", tmp_path / "other", 9]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
     found = json.loads(done.stdout)

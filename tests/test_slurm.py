@@ -6,22 +6,20 @@ import json
 import os
 import re
 import shlex
-import shutil
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from slurm import missing
 
-import mnist_efficient_model as challenge
-from conftest import write_small_fashion
+from helpers import ROOT, copy_project, only_in_ci, write_small_fashion
+from helpers.slurm import missing
 
-pytestmark = pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm and munge)")
+pytestmark = [
+    pytest.mark.skipif(bool(missing()), reason=f"not installed: {', '.join(missing())} (slurm-wlm and munge)"),
+    only_in_ci,
+]
 
-ROOT = Path(challenge.__file__).parent
 DOCUMENT = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(?:`(\w+\.sbatch)`[^`]*(?:`[^`\n]+`[^`]*)*)?\n```bash\n(.*?)```", DOCUMENT, flags=re.S)
 FILES = {name: block for name, block in BLOCKS if name}  # what is to be saved under a name
@@ -49,11 +47,7 @@ def smaller(block: str) -> str:
 @pytest.fixture
 def folder(tmp_path):
     """A copy of the project with small data, and the page's files saved in it as they stand, but smaller."""
-    for name in ("mnist_efficient_model.py", "report", "pages", "grading"):
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
-        elif (ROOT / name).exists():
-            shutil.copy(ROOT / name, tmp_path)
+    copy_project(tmp_path, "mnist_efficient_model.py", "report", "pages", "grading")
     write_small_fashion(tmp_path / "small")
     for name, block in FILES.items():
         (tmp_path / name).write_text(smaller(block))
@@ -63,19 +57,14 @@ def folder(tmp_path):
     return tmp_path
 
 
-def start_slurm(folder: Path, script: str) -> subprocess.Popen[str]:
-    """Start a shell script beside a Slurm."""
+def run_on_slurm(folder: Path, script: str) -> str:
+    """Run a shell script beside a Slurm; returns what it printed. Every command in it must succeed."""
     environment = {**os.environ, "MNIST_DATA_DIR": str(folder / "small")}
     environment["OMP_NUM_THREADS"] = "2"  # which the page's own lines must overrule
     environment["PATH"] = f"{folder / 'bin'}:{environment['PATH']}"
-    command = [sys.executable, str(ROOT / "tests" / "slurm.py"), "bash", "-euo", "pipefail", "-c", script]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                            text=True)  # fmt: skip
-
-
-def run_on_slurm(folder: Path, script: str) -> str:
-    """Run a shell script beside a Slurm; returns what it printed. Every command in it must succeed."""
-    process = start_slurm(folder, script)
+    command = [sys.executable, ROOT / "tests" / "helpers" / "slurm.py", "bash", "-euo", "pipefail", "-c", script]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    process = subprocess.Popen(command, cwd=folder, env=environment, **pipes)
     try:
         printed, _ = process.communicate(timeout=300)
     finally:
@@ -121,7 +110,6 @@ def test_a_thousand_seeds_end_in_the_figures_of_seeds_and_only_what_failed_is_ru
             assert ours[name] == theirs[name], name
 
 
-@pytest.mark.skipif(not (ROOT / "grading").is_dir(), reason="the package grading/ is not there")
 def test_a_class_is_graded_in_parts_and_gathered_without_grading_anyone_again(folder):
     code = "from torch import nn\n\ndef build_model():\n    return nn.Sequential(nn.Flatten(), nn.Linear(784, {}))\n"
     for student, classes in {"ann.py": 10, "bob/code/net.py": 10, "mary ann.py": 9}.items():
@@ -146,20 +134,3 @@ def test_arrays_as_large_as_the_page_has_them_are_taken(folder):
     printed = run_on_slurm(folder, f"{submitted} squeue --array --noheader --format=%j | sort | uniq -c")
     queued = {name: int(count) for count, name in re.findall(r"^ *(\d+) (\S+\.sbatch)$", printed, flags=re.M)}
     assert queued == {"seeds.sbatch": 1000, "gather.sbatch": 1, "class.sbatch": 1000, "gradebook.sbatch": 1}
-
-
-def test_nothing_of_slurm_is_left_when_it_is_ended_in_the_middle(folder):
-    job = "echo $$ > job; setsid sleep 600 & echo $! > orphan; dirname $SLURM_CONF > scratch; sleep 600"
-    process = start_slurm(folder, f"sbatch --wrap {shlex.quote(job)}; sleep 600")
-    try:
-        end = time.monotonic() + 60
-        while not (folder / "scratch").exists() or not (folder / "scratch").read_text():
-            assert time.monotonic() < end and process.poll() is None
-            time.sleep(0.1)
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.communicate()
-    assert process.returncode == 130
-    for name in ("job", "orphan"):
-        assert not Path("/proc", (folder / name).read_text().strip()).exists(), name
-    assert not Path((folder / "scratch").read_text().strip()).exists()

@@ -1,11 +1,11 @@
-"""Run a command with a Slurm of its own on this machine: `python tests/slurm.py bash`.
+"""Run a command with a Slurm of its own on this machine: `python tests/helpers/slurm.py bash`.
 
 munged, slurmctld and slurmd are started by hand from a configuration in a temporary folder: own key, own socket, free
 ports, no cgroups, no accounting. Nothing of the machine's own Slurm is read or changed. When the command ends, or this
 process is interrupted or terminated, every process that was started below it is ended and the folder removed. It needs
 Debian's packages slurm-wlm and munge, Linux, and no privileges; all jobs run as the user who started it.
 
-exit status: the command's own; 4 where Slurm is not installed or does not start.
+exit status: the command's own.
 """
 
 from __future__ import annotations
@@ -55,10 +55,6 @@ PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP
 """
 
 
-class SlurmError(Exception):
-    """Slurm is not there or does not start: a message of one line."""
-
-
 def missing() -> list[str]:
     """The programs of Slurm and munge that are not installed."""
     return [name for name in PROGRAMS if not shutil.which(name, path=PATH)]
@@ -66,14 +62,21 @@ def missing() -> list[str]:
 
 @contextlib.contextmanager
 def slurm() -> Iterator[dict[str, str]]:
-    """A running Slurm; yields the environment for its commands. Raises SlurmError where it does not start."""
-    if missing():
-        raise SlurmError(f"not installed: {', '.join(missing())} (Debian: apt-get install slurm-wlm munge)")
+    """A running Slurm; yields the environment for its commands."""
     folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+    with contextlib.ExitStack() as stack:  # both held at the same time, so that they differ
+        ports = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(2)]
+    for name in ("state", "spool"):
+        (folder / name).mkdir()
+    (folder / "munge.key").write_bytes(os.urandom(128))
+    (folder / "munge.key").chmod(0o600)
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 9 // 10 >> 20
+    names = {"folder": folder, "host": socket.gethostname().partition(".")[0], "user": os.getuid(), "memory": memory}
+    names |= {"cores": os.cpu_count(), "controller_port": ports[0], "node_port": ports[1]}
+    (folder / "slurm.conf").write_text(CONFIGURATION.format(**names))
     environment = {**os.environ, "PATH": PATH, "SLURM_CONF": str(folder / "slurm.conf")}
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)  # orphans below become our children: see end_children
     try:
-        write_configuration(folder)
         start(folder, environment)
         yield environment
     finally:
@@ -82,24 +85,8 @@ def slurm() -> Iterator[dict[str, str]]:
         shutil.rmtree(folder)
 
 
-def write_configuration(folder: Path) -> None:
-    """slurm.conf, the key of munge and the folders of the daemons."""
-    with contextlib.ExitStack() as stack:  # both held at the same time, so that they differ
-        ports = [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(2)]
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
-    (folder / "munge.key").write_bytes(os.urandom(128))
-    (folder / "munge.key").chmod(0o600)
-    text = CONFIGURATION.format(
-        folder=folder, host=socket.gethostname().partition(".")[0], user=os.getuid(), cores=os.cpu_count(),
-        memory=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 9 // 10 >> 20,
-        controller_port=ports[0], node_port=ports[1],
-    )  # fmt: skip
-    (folder / "slurm.conf").write_text(text)
-
-
 def start(folder: Path, environment: dict[str, str]) -> None:
-    """Start the three daemons and wait until the node takes jobs; raises SlurmError."""
+    """Start the three daemons and wait until the node takes jobs."""
     files = [f"--{kind}-file={folder}/munge.{kind}" for kind in ("key", "pid", "log", "seed")]
     munged = ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", *files]
     steps = {
@@ -120,7 +107,7 @@ def start(folder: Path, environment: dict[str, str]) -> None:
         while not ready():
             if daemon.poll() is not None or time.monotonic() > end:
                 said = " / ".join(log.read_text(errors="replace").splitlines()[-3:])
-                raise SlurmError(f"{name} did not start: {said}")
+                sys.exit(f"slurm.py: error: {name} did not start: {said}")
             time.sleep(0.1)
 
 
@@ -148,9 +135,6 @@ def main(command: Sequence[str]) -> int:
     try:
         with slurm() as environment:
             return subprocess.run(command, env=environment).returncode
-    except SlurmError as error:
-        print(f"slurm.py: error: {error}", file=sys.stderr)
-        return 4
     except KeyboardInterrupt:
         return 130
 

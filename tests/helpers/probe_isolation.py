@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 user, refused, hidden, other, port = sys.argv[1:]
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))
 from grading.sandbox import isolation  # noqa: E402
 
 
