@@ -6,9 +6,6 @@ what is counted, ``not verified`` and the reason, or that of a grade which ends 
 
 from __future__ import annotations
 
-import base64
-import json
-import random
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +19,7 @@ from grading.case import Ended
 from grading.grades import Settings
 from grading.judge import Grader
 from grading.sandbox import isolation, reasons, tasks, watch
-from helpers import LINEAR, expectation
+from helpers import expectation
 
 pytestmark = pytest.mark.skipif(isolation.resource is None, reason="grading needs fork")
 
@@ -71,7 +68,7 @@ def judged(digits, tmp_path, monkeypatch) -> Iterator[Callable[[Path], tuple[str
             except BaseException as error:
                 if isinstance(error, Done):
                     raise
-                found = reasons.describe(error, child.doing, str(scratch), task["omitted"], child.definitions)
+                found = reasons.describe(error, child.doing, str(scratch), child.definitions)
                 child.end(found.status, found.reason, found.advice)
         except Done as done:
             return done.args[0]
@@ -103,58 +100,14 @@ def test_an_attack_gets_the_verdict_due_to_it(judged, path):
 @pytest.mark.parametrize("name", HONEST)
 def test_an_honest_submission_becomes_a_graph_or_gets_the_line_that_is_none(judged, name):
     found, reason = judged(HONEST[name])
-    if name in NOT_GRAPHS:
+    if name == "a_script":
+        assert found == "not verified" and "it is compiled by torch.jit" in reason
+    elif name in NOT_GRAPHS:
         assert found == "not verified" and ".py, line " in reason
     else:
-        assert found == ("not verified" if name == "a_script" else "graph"), reason
+        assert found == "graph", reason
 
 
 def test_buffers_of_submissions_are_counted_but_not_batchnorms_statistics(judged):
     assert judged(HONEST["attention"])[1].endswith(f"{2 * 49 * 32:,} other numbers"), "a saved and an unsaved table"
     assert judged(HONEST["repository"])[1] == f"{784 * 20 + 20 + 2 * 20 + 20 * 10 + 10:,} parameters, 0 other numbers"
-
-
-def carriers() -> dict[str, dict[str, str]]:
-    """Nine kinds of code that bring 7,000 to 10,000 random bytes along, as files by name."""
-    draw = random.Random(7)
-    payload = draw.randbytes(7000)
-    text = base64.b85encode(payload).decode().replace("\\", "~")
-    letters = base64.b32encode(payload).decode().rstrip("=").lower()
-    words = [letters[i : i + 40] for i in range(0, len(letters), 40)]
-    integers, bits = [draw.getrandbits(63) for _ in range(1200)], [draw.getrandbits(1) for _ in range(64_000)]
-    names = "\n".join(f"w_{word} = {i}" for i, word in enumerate(words))
-    spaces = "\n".join("x = (1" + "".join(" \t"[b] for b in bits[i : i + 400]) + ")" for i in range(0, 64_000, 400))
-
-    def reads(code: str, value: str) -> str:
-        bias = f"784, 10)\n        self.fc.bias.data += 0 * len(str({value}))\n"
-        return LINEAR.replace("import torch.nn as nn", f"import torch.nn as nn\n{code}").replace("784, 10)\n", bias)
-
-    more, settings = {"more.py": f"W = {text!r}\n"}, "[open(name).read() for name in glob.glob('*.json')]"
-    listed = {f"words/{a}{b}{c}.txt": "" for a, b, c in zip(words[::3], words[1::3], words[2::3], strict=False)}
-    return {
-        "string": {"model.py": reads(f"W = {text!r}", "W")},
-        "integers": {"model.py": reads(f"W = {integers}", "W")},
-        "nones": {"model.py": reads(f"W = ({','.join('None' if b else '()' for b in bits)})", "W")},
-        "identifiers": {"model.py": reads(names, "sorted(globals())")},
-        "another file": {"model.py": reads("from more import W", "W"), **more},
-        "file names": {"model.py": reads("import os", "os.listdir('words')"), **listed},
-        "settings": {
-            "model.py": reads("import glob", settings),
-            **{f"part{i}.json": json.dumps(text[i : i + 1900]) for i in range(0, len(text), 1900)},
-        },
-        "spaces": {"model.py": reads(spaces, "open(__file__).read()")},
-        "dynamic imports": {
-            "model.py": reads("import importlib\nW = importlib.import_module('mo' + 're').W", "W"),
-            **more,
-        },
-    }
-
-
-@pytest.mark.parametrize("kind", carriers())
-def test_code_that_could_bring_weights_along_is_not_verified(judged, tmp_path, kind):
-    for name, text in carriers()[kind].items():
-        path = tmp_path / "carrier" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    found, reason = judged(tmp_path / "carrier")
-    assert found == "not verified" and "its code is" in reason
