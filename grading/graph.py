@@ -262,20 +262,22 @@ def formula_numbers(model: GraphModel, first: Tensor, second: Tensor) -> int:
     """
     most = 0
     for graph in model.program.graphs:
-        origin, dead, met = origins(model.program, graph), last_reads(graph), {}
+        origin, dead = origins(model.program, graph), last_reads(graph)
         start = [materialise(model.program.tensors[index]) for index in graph.inputs]
         trained = [getattr(model, f"t{index}").detach().clone() for index in graph.inputs]
         stored = sum(a.numel() for a, b in zip(start, trained, strict=True) if torch.equal(a, b))
         one, other = [first.clone(), *start], [second.clone(), *trained]
+        made: dict[int, int] = {}  # how many numbers a value was when it was made, though images may be written to it
+        met: dict[int, int] = {}
         for node, ended in zip(graph.nodes, dead, strict=True):
-            named = named_by(node)
-            fixed = {index for _, index in named if equal(one[index], other[index])}
-            picks = node.operator.base in PICKS and not any(origin[index] & IMAGES for _, index in named)
-            if len(fixed) < len({index for _, index in named}) and not picks:
-                made = {index for parameter, index in named if index > len(graph.inputs) and not parameter.written}
-                met |= {index: distinct_numbers(one[index]) for index in made & fixed}
+            named = {index for _, index in named_by(node)}
+            picks = node.operator.base in PICKS and not any(origin[index] & IMAGES for index in named)
+            if not picks and not all(equal(one[index], other[index]) for index in named):
+                met |= {index: made[index] for index in named & made.keys()}
             for values in (one, other):
                 step(node, values, ended)
+            if equal(one[-1], other[-1]):
+                made[len(one) - 1] = distinct_numbers(one[-1])
         most = max(most, sum(met.values()) - stored)
     return max(0, most - GRIDS)
 
@@ -283,11 +285,13 @@ def formula_numbers(model: GraphModel, first: Tensor, second: Tensor) -> int:
 def equal(a: Any, b: Any) -> bool:
     if isinstance(a, (list, tuple)):
         return all(map(equal, a, b))
-    return torch.equal(a, b) if isinstance(a, Tensor) else a == b
+    return bool(((a == b) | (a != a) & (b != b)).all()) if isinstance(a, Tensor) else a == b  # NaN is NaN
 
 
 def distinct_numbers(value: Any) -> int:
-    """The elements of a tensor without repetitions along a dimension."""
+    """The elements of a tensor, or of several, without repetitions along a dimension."""
+    if isinstance(value, (list, tuple)):
+        return sum(map(distinct_numbers, value))
     if not isinstance(value, Tensor) or not value.numel():
         return 0
     for dim in range(value.dim()):

@@ -388,6 +388,17 @@ def hashed(self, x):
     return x.flatten(1) @ self.fc.weight[0][places]
 
 
+def written_over(self, x):
+    weights = sines().view(784, 10)
+    weights[0, 0] = x.mean()
+    return self.fc(x.flatten(1)) + x.flatten(1) @ weights
+
+
+def beside_no_numbers(self, x):
+    pairs = torch.stack([sines().abs(), -sines().abs()], 1).sqrt()  # a number, and none
+    return self.fc(x.flatten(1)) + (x.flatten(1) @ pairs.view(784, 20))[:, ::2]
+
+
 def starts_from_zeros(self, x):
     state = x.new_zeros(x.shape[0], 784)
     for row in x.squeeze(1).unbind(1)[:3]:
@@ -395,20 +406,23 @@ def starts_from_zeros(self, x):
     return self.fc(state)
 
 
-SINES = lambda: torch.arange(7840.0).mul(12.9898).sin()  # noqa: E731
+def sines():
+    return torch.arange(7840.0).mul(12.9898).sin()
 
 
 @pytest.mark.parametrize(
     ("forward", "numbers"),
     [
-        (lambda self, x: self.fc(x.flatten(1)) + x.flatten(1) @ (SINES().view(784, 10) + x.mean()), 7840),
-        (lambda self, x: self.fc(x.flatten(1)[:, SINES().mul(392).add(392).long()].view(-1, 10, 784).amax(1)), 7840),
+        (lambda self, x: self.fc(x.flatten(1)) + x.flatten(1) @ (sines().view(784, 10) + x.mean()), 7840),
+        (written_over, 7841),
+        (beside_no_numbers, 15_680),
+        (lambda self, x: self.fc(x.flatten(1)[:, sines().mul(392).add(392).long()].view(-1, 10, 784).amax(1)), 7840),
         (lambda self, x: self.fc(x.flatten(1) + torch.linspace(0, 1, 784).sin()), 784),
         (lambda self, x: self.fc(x.flatten(1)) + (x.flatten(1) @ self.basis.view(784, 4)).sum(1, keepdim=True), 0),
         (hashed, 0),
         (starts_from_zeros, 0),
     ],
-    ids=["beside images", "places of pixels", "a grid", "fixed filters", "shared weights", "a first state"],
+    ids="beside_images written_over beside_no_numbers places a_grid fixed_filters shared_weights a_first_state".split(),
 )
 def test_a_formula_is_neither_a_first_state_nor_what_is_counted_already_and_grids_are_free(forward, numbers):
     assert formula_numbers(network(forward, basis=torch.randn(3136))) == max(0, numbers - graph.GRIDS)

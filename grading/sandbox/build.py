@@ -81,14 +81,14 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
         raise
     except Exception as error:
         raise described(error) from error
-    finally:  # what chance did in a trace must not decide which reason is given
+    finally:  # here, so that the verdict and its reason do not depend on what was drawn
         if drawn or states != str([each.state for each in numpys]):
             raise NotAGraph("it draws random numbers by Python's random or numpy", TORCH_RANDOM)
 
 
 @contextlib.contextmanager
 def noticing_draws(drawn: list[Any]) -> Iterator[None]:
-    """Note calls of any generator of Python's, and of what gives a new one of numpy's its seed."""
+    """Append the calls of any generator of Python's, and of what seeds a new one of numpy's."""
 
     def notice(frame: Any, event: str, called: Any) -> None:
         if event == "c_call" and (called is os.urandom or isinstance(getattr(called, "__self__", None), random.Random)):
