@@ -43,7 +43,7 @@ def test_runs_from_the_first_cell_to_the_last(notebook, name, tmp_path, monkeypa
     """On 2,000 strokes; with CI set on all of MNIST, and of strokes, too."""
     folder, out, sizes, parameters = tmp_path / "copy", tmp_path / "out", (60_000, 10_000), code_cells(notebook)[0]
     on_disk = challenge.default_data_dir().resolve()
-    copy_project(folder, "mnist_efficient_model.py", "data", "experiments", "export", "pages", "report")
+    copy_project(folder, "mnist_efficient_model.py", *"CITATION.cff data experiments export pages report".split())
     out.mkdir()
     monkeypatch.setenv("MNIST_DATA_DIR", str(tmp_path / "data"))
     if name == "strokes":
