@@ -21,7 +21,7 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     return 0 if len(config.args) == 1 and ".py" in config.args[0] else None
 
 
-LONGEST = "grading graph export commands class door platforms slurm robustness handout terminal notebook".split()
+LONGEST = "door commands building class platforms graph grading slurm robustness handout terminal notebook".split()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

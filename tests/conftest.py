@@ -17,6 +17,9 @@ from helpers import drawings, in_this_process, write_small_fashion
 
 collect_ignore = ["class", "door"]  # what students hand in, some with tests of their own
 
+# PyTorch refuses to train in a forked process if torch.export came before this process's first backward pass.
+torch.ones(1, requires_grad=True).backward()
+
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
