@@ -1324,6 +1324,7 @@ class Task(NamedTuple):
 def worker(sender: Any, task: Task, data: Dataset, device: torch.device) -> None:
     """The process of one run: one thread, so that no figure depends on how many runs there are at a time."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent ends this one
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # not the parent's handler
     torch.set_num_threads(1)
     try:
         with contextlib.redirect_stdout(sys.stderr):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MACHINE_ERROR = 4  # exit status
 PASSING_SECONDS = 10  # between two lines on what is being done, where these do not replace each other
-STEPS = {"build": "building", "train": "training", "test": "testing"}  # a child's tasks; others read the code
+STEPS = {"build": "building", "train": "training", "test": "testing", "redraw": "training from other initial values"}
 
 
 # --- Options and settings ---------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Pool:
-    """Grades submissions side by side, in threads; ``on_step`` gets student and kind of task."""
+    """Grades submissions side by side, in threads; ``on_step`` gets student and kind of task, or "redraw"."""
 
     def __init__(self, grader: Grader, server: ForkServer, on_step: Callable[[str, str], None]) -> None:
         self.grader, self.server, self.on_step = grader, server, on_step
@@ -43,7 +43,7 @@ class Pool:
         from grading.grades import Grade
 
         def run(task: dict[str, Any]) -> dict[str, Any]:
-            self.on_step(submission.student, task["kind"])
+            self.on_step(submission.student, "redraw" if "redraw" in task else task["kind"])
             return self.server.run(task)
 
         try:
