@@ -91,7 +91,7 @@ def test_every_model_that_it_names_in_a_table_is_registered():
     for page in ("README.md", "docs/rivals.md", "docs/strokes.md"):
         named = re.findall(r"^\| `(\w+)`.*\d{2}\.\d{2}", TEXTS[page], flags=re.M)
         assert named and set(named) <= {*challenge.MODELS, *frontier.NETWORKS}, page
-    rows = re.findall(r"^\| `(\w+)` \| [\d,]+ \| [\d.]+ \| [\d.]+ \| [\d,]+ \|", TEXTS["docs/rivals.md"], flags=re.M)
+    rows = re.findall(r"^\| `(\w+)` \|.* (?:hold|broken) \|$", TEXTS["docs/rivals.md"], flags=re.M)
     assert set(rows) == set(challenge.MODELS), "the table of all models has every one"
 
 
