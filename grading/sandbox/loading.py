@@ -119,8 +119,8 @@ def remaining(builders: Mapping[Any, Builder]) -> dict[Any, Builder]:
 def called(found: Definitions) -> set[str]:
     """The names that any of the student's code calls."""
     names = set()
-    for path in found.folder.rglob("*.*"):
-        for text in parts(path.read_text(encoding="utf-8")) if path.suffix in (".py", ".ipynb") else ():
+    for path in (path for kind in ("*.py", "*.ipynb") for path in found.folder.rglob(kind) if path.is_file()):
+        for text in parts(path.read_text(encoding="utf-8")):
             with contextlib.suppress(SyntaxError):
                 calls = [node.func for node in ast.walk(parse(text)) if isinstance(node, ast.Call)]
                 names |= {getattr(each, "id", getattr(each, "attr", "")) for each in calls}
