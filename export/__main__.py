@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message, status = f"cannot write {error.filename or 'the results'}: {error.strerror or error}", MACHINE_ERROR
     except KeyboardInterrupt:
         message, status = "interrupted: no file was left half-written", 128 + signal.SIGINT
-    print(f"export: error: {message}", file=sys.stderr, flush=True)
+    print(f"python -m export: error: {message}", file=sys.stderr, flush=True)
     return status
 
 

@@ -18,7 +18,7 @@ class Parser(argparse.ArgumentParser):
     """Mistakes are reported in one line."""
 
     def error(self, message: str) -> None:
-        self.exit(2, f"report: error: {message} (usage: python -m report RESULTS)\n")
+        self.exit(2, f"python -m report: error: {message} (usage: python -m report RESULTS)\n")
 
 
 def draw(folder: Path) -> str:
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         message = f"cannot read or write {error.filename or 'the report'}: {error.strerror or error}"
     except ValueError as error:
         message = str(error)
-    print(f"report: error: {message}", file=sys.stderr)
+    print(f"python -m report: error: {message}", file=sys.stderr)
     return 4
 
 

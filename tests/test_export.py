@@ -223,7 +223,7 @@ class TestAnExportIsRefused:
 
     def test_on_a_full_disk(self, export, monkeypatch):
         monkeypatch.setattr(challenge, "write_file", Mock(side_effect=OSError(28, "No space left on device")))
-        line = "export: error: cannot write the results: No space left on device\n"
+        line = "python -m export: error: cannot write the results: No space left on device\n"
         assert export("efficient.pth", *HTML) == (4, "", line)
 
     def test_but_not_when_a_few_predictions_differ_as_they_do_between_machines(self, export, trained):
