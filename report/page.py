@@ -11,7 +11,7 @@ from typing import Any
 
 from pages import Cell, heads, render
 from report import charts
-from report.results import ACCURACY, CLASSES, PARAMETERS, Experiment, Folder, Group, Run, percent
+from report.results import ACCURACY, CLASSES, PARAMETERS, Experiment, Folder, Group, Run, grouped, percent
 
 COLUMNS = {  # header -> what it is, the field of a run, digits, unit
     "parameters": ("frozen ones too, a shared one once", "parameters", 0, 1),
@@ -111,7 +111,7 @@ def drawings(folder: Folder) -> dict[str, Any]:
     for experiment in folder.experiments:
         draw = {
             "sweep": charts.sweep,
-            "frontier": lambda e: charts.accuracy_over([g for _, g in e.points], "parameters"),
+            "frontier": lambda e: charts.accuracy_over(grouped(e.runs), "parameters"),
         }
         found[experiment.name] = draw[experiment.kind](experiment) if experiment.kind in draw else None
     return {name: chart for name, chart in found.items() if chart}

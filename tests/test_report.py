@@ -137,6 +137,7 @@ def drawn(tmp_path_factory):
         "sweep-fashion": a_sweep(["lr"], [(0.001,), (0.01,), (0.1,), (9.0,)], [0.8, 0.97, 0.9, None]),
         "sweep": a_sweep(["lr", "optimizer"], [(0.1, "adamw"), (0.1, "sgd"), (0.2, "adamw")], [0.9, 0.8, 0.7]),
         "latency": an_experiment("latency"),
+        "frontier": an_experiment("frontier", runs=MODELS[:3]),
         "old": {"version": 1},
     }
     folder = write(tmp_path_factory.mktemp("drawn") / "results", **documents)
@@ -154,11 +155,18 @@ class TestThePage:
         process, folder = drawn
         assert process.returncode == 0 and len(process.stderr.splitlines()) == 1
         assert process.stderr.startswith("report: warning: old.json is left out: it has no ")
-        assert process.stdout == f"drew report.html and 3 plots; open {folder / 'report.html'}\n"
-        names = {"accuracy_vs_parameters.svg", "accuracy_vs_time.svg", "sweep-fashion.svg", "report.html"}
-        assert {path.name for path in folder.iterdir() if path.suffix != ".json"} == names
+        assert process.stdout == f"drew report.html and 4 plots; open {folder / 'report.html'}\n"
+        names = {
+            "accuracy_vs_parameters.svg",
+            "accuracy_vs_time.svg",
+            "frontier.svg",
+            "sweep-fashion.svg",
+            "report.html",
+        }
+        assert {path.name for path in folder.iterdir() if path.suffix != ".json"} == names | {"report.html"}
         for path in folder.glob("*.svg"):
             ElementTree.parse(path)
+        assert "Passed: tiny, efficient; broke" in (folder / "frontier.svg").read_text(encoding="utf-8")
 
     def test_needs_nothing_beside_it_and_its_policy_names_style_and_script_by_their_hashes(self, text):
         Wellformed(text)
