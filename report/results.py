@@ -85,7 +85,7 @@ class Run:
             diverged=run["diverged_at"] is not None,
             config=dict(run["config"]),
             confusion=optional(matrix, run["confusion"]),
-            mistakes=[mistake(each) for each in (run["confused"] or [])[:12]],
+            mistakes=[mistake({**m, "confidence": fraction(m["confidence"])}) for m in (run["confused"] or [])[:12]],
             curve=[(number(point["images"]), fraction(point["accuracy"])) for point in run["curve"]],
             versions=", ".join(f"{name} {version}" for name, version in run["versions"].items()),
             note=optional(str, run["note"]),

@@ -61,7 +61,7 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
     The model is run once in eval mode, as the engine does before it trains.
     """
     numpys = [each for each in gc.get_objects() if issubclass(type(each), np.random.BitGenerator)]
-    states, drawn = str([each.state for each in numpys]), []
+    states, drawn = random_states(numpys), []
     try:
         model = getattr(model, "_orig_mod", model)  # of torch.compile
         if any(isinstance(module, torch.jit.ScriptModule) for module in model.modules()):
@@ -82,8 +82,14 @@ def export(model: nn.Module, batch_sizes: Sequence[int]) -> bytes:
     except Exception as error:
         raise described(error) from error
     finally:  # here, so that the verdict and its reason do not depend on what was drawn
-        if drawn or states != str([each.state for each in numpys]):
-            raise NotAGraph("it draws random numbers by Python's random or numpy", TORCH_RANDOM)
+        if drawn or states != random_states(numpys):
+            reason = "it draws random numbers by Python's random or numpy, or at another time than when it runs"
+            raise NotAGraph(reason, TORCH_RANDOM)
+
+
+def random_states(numpys: Sequence[np.random.BitGenerator]) -> tuple[Any, ...]:
+    """The states of Python's and PyTorch's own generators, and of these of numpy's."""
+    return random.getstate(), torch.random.get_rng_state().tolist(), str([each.state for each in numpys])
 
 
 @contextlib.contextmanager
