@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 import mnist_efficient_model as challenge
@@ -63,12 +62,11 @@ def verify(path: str, model: nn.Module, record: dict[str, Any], data: Dataset | 
         raise ChallengeError(f"{path}: its logits are not finite numbers; nothing was written", MODEL_ERROR)
     if not data:
         return
-    n = len(data.test.labels)
-    accuracy = int((logits.argmax(1) == data.test.labels).sum()) / n
-    loss = F.cross_entropy(logits, data.test.labels).item()
-    near = abs(accuracy - record["test_accuracy"]) <= math.ceil(ACCURACY_TOLERANCE * n) / n + 1e-9
-    if n != record["test_images"] or not near or not math.isclose(loss, record["test_loss"], rel_tol=LOSS_TOLERANCE):
-        measured = f"accuracy {challenge.percent(accuracy)}, loss {loss:.4f} on {n:,} test images"
+    n, found = len(data.test.labels), challenge.score(logits, data.test)
+    near = abs(found.accuracy - record["test_accuracy"]) <= math.ceil(ACCURACY_TOLERANCE * n) / n + 1e-9
+    near = near and math.isclose(found.loss, record["test_loss"], rel_tol=LOSS_TOLERANCE)
+    if n != record["test_images"] or not near:
+        measured = f"accuracy {challenge.percent(found.accuracy)}, loss {found.loss:.4f} on {n:,} test images"
         recorded = f"{challenge.percent(record['test_accuracy'])}, {record['test_loss']:.4f}, {record['test_images']:,}"
         reason = f"{path} does not give its recorded scores: {measured}; recorded are {recorded}"
         raise ChallengeError(f"{reason}; nothing was written", MODEL_ERROR)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
+import math
 import re
 import struct
 import zlib
@@ -49,6 +50,11 @@ def number(value: float | None, write: Callable[[float], str] = "{:,}".format) -
 def heads(names: Iterable[Any], numbers: Container[Any]) -> list[Cell]:
     """Headers, those above numbers to the right."""
     return [Cell(name, kind="number" * (name in numbers)) for name in names]
+
+
+def percent(value: float | None) -> str:
+    """A fraction in per cent, never rounded up; blank where it was not measured."""
+    return "" if value is None else f"{math.floor(10_000 * value + 1e-9) / 100:.2f}"
 
 
 def fit(value: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from pages import COLOURS, HERE, render
+from pages import COLOURS, HERE, percent, render
 
 SCALES = {
     "linear": float,
@@ -188,7 +188,7 @@ def curve_chart(
         chart.line(other, "mean", about_other)
     chart.line(curve, kind, about)
     for images, accuracy in curve:
-        title = f"{images:,} images: {math.floor(1e4 * accuracy) / 100:.2f} %"
+        title = f"{images:,} images: {percent(accuracy)} %"
         chart.point(images, accuracy, "dot", title, classes=kind)
     return chart
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pages import percent
 from pages.chart import Axis, Chart, curve_chart, short
-from report.results import ACCURACY, PARAMETERS, Experiment, Group, frontier, percent
+from report.results import ACCURACY, PARAMETERS, Experiment, Group, frontier
 
 # Published for one epoch of MNIST: parameters, accuracy, name, where. The first has more parameters than the challenge
 # allows; the others are of public repositories of this challenge, one run each, as their authors report it.

@@ -11,10 +11,10 @@ import numpy as np
 from IPython.display import HTML
 from matplotlib import pyplot as plt
 
-from pages import Cell, render
+from pages import Cell, percent, render
 from pages.chart import Axis, Chart
 from report.page import drawings, page
-from report.results import Folder, Group, Run, grouped, percent
+from report.results import Folder, Group, Run, grouped
 
 
 def digits(images: Any, columns: int = 10) -> None:

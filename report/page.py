@@ -9,9 +9,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from pages import Cell, heads, render
+from pages import Cell, heads, percent, render
 from report import charts
-from report.results import ACCURACY, CLASSES, PARAMETERS, Experiment, Folder, Group, Run, grouped, percent
+from report.results import ACCURACY, CLASSES, PARAMETERS, Experiment, Folder, Group, Run, grouped
 
 COLUMNS = {  # header -> what it is, the field of a run, digits, unit
     "parameters": ("frozen ones too, a shared one once", "parameters", 0, 1),

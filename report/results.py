@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 import zlib
 from collections.abc import Callable, Iterable, Sequence
@@ -252,8 +251,3 @@ def frontier(points: Iterable[tuple[float, float]]) -> list[tuple[float, float]]
         if not best or accuracy > best[-1][1]:
             best.append((cost, accuracy))
     return best
-
-
-def percent(value: float | None) -> str:
-    """A fraction in per cent, never rounded up; blank where it was not measured."""
-    return "" if value is None else f"{math.floor(10_000 * value + 1e-9) / 100:.2f}"
