@@ -10,9 +10,6 @@ let model = models[0];
 /** Grey values 0-255 of 28 x 28 pixels, normalised as in training. */
 const toInput = pixels => tensor([1, SIDE, SIDE], Float32Array.from(pixels, grey => (grey / 255 - mean) / std));
 
-/** The ten logits of 28 x 28 grey values. */
-const forward = pixels => run(model.layers, toInput(pixels)).data;
-
 /** The test digit of a number: 28 x 28 grey values. */
 const testDigit = number => digits.subarray(number * SIDE * SIDE, (number + 1) * SIDE * SIDE);
 
@@ -106,11 +103,12 @@ function activations(pixels) {
 function choose(number) {
   model = models[number];
   find("parameters").textContent = model.parameters;
-  const computed = forward(testDigit(0)), off = Math.max(...model.logits.map((logit, i) => Math.abs(logit - computed[i])));
+  const seen = activations(testDigit(0)), computed = seen.at(-1)[1].data;
+  const off = Math.max(...model.logits.map((logit, i) => Math.abs(logit - computed[i])));
   const check = `its logits of a test digit are ${off < 1e-3 ? "" : "NOT "}PyTorch's, within ${off.toExponential(0)}`;
   find("facts").replaceChildren(...[...model.facts, ["Checked here", check]].flatMap(([name, fact]) =>
     [element("dt", name), element("dd", fact)]));
-  find("figures").replaceChildren(...activations(testDigit(0)).map(([title, {shape}]) => {
+  find("figures").replaceChildren(...seen.map(([title, {shape}]) => {
     const figure = element("figure"), size = shape.join(" × ");
     figure.innerHTML = `<figcaption><b>${title}</b> ${size}</figcaption><div><canvas role="img"></canvas></div>`;
     figure.querySelector("canvas").ariaLabel = `After ${title}: ${shape.length > 1 ? "maps" : "values"}, ${size}`;

@@ -164,8 +164,9 @@ def summarise(grade: Grade, test_images: int) -> None:
     grade.accuracy = statistics.median_low(accuracies)
     grade.accuracy_min, grade.accuracy_max = min(accuracies), max(accuracies)
     grade.accuracy_interval = challenge.wilson_interval(grade.accuracy, test_images)
+    median = grade.median
     for run in grade.runs:
-        if run is not grade.median:
+        if run is not median:
             run.curve, run.confusion, run.confused = [], None, None
     seconds = [run.train_seconds for run in runs if run.train_seconds is not None]
     grade.train_seconds = statistics.median(seconds) if seconds else None

@@ -315,7 +315,7 @@ def text_of(browser, name: str) -> str:
 
 
 def logits(browser, images: torch.Tensor) -> torch.Tensor:
-    script = "return arguments[0].map(pixels => Array.from(forward(pixels)));"
+    script = "return arguments[0].map(pixels => Array.from(activations(pixels).at(-1)[1].data));"
     return torch.tensor(browser.execute_script(script, images.flatten(1).tolist()))
 
 

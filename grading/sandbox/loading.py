@@ -47,7 +47,6 @@ def choose(found: Definitions, files: list[str], wanted: str | None) -> tuple[st
         try:
             module = found.load(file)
             for name, make in models(module, found, wanted).items():
-                trial(make)
                 builders[file, name] = make
                 imported = getattr(make, "__module__", module.__name__) != module.__name__
                 order[file, name] = ("RECIPE" not in vars(module), imported)
@@ -78,13 +77,16 @@ def models(module: types.ModuleType, found: Definitions, wanted: str | None) -> 
 
     A class is complete if it is made without arguments, maps (2, 1, 28, 28) to (2, 10), and is no part and no base of
     another such class. Where the module has none, classes of the student's other files count, then instances.
-    Raises Invalid where there is none, or the error of the last class, which uses the others.
+    Raises Invalid where there is none, and the error of a build_model, or of the last class, which uses the others.
     """
     name, main = wanted or "build_model", os.path.relpath(module.__file__, found.folder)
     instances = {name: partial(copy.deepcopy, v) for name, v in vars(module).items() if isinstance(v, nn.Module)}
     if callable(value := instances.get(name, vars(module).get(name))):
-        if not remaining({name: value}):
+        try:
+            trial(value)
+        except Exception:
             refuse_other_frameworks(module, main)
+            raise
         return {name: value}
     if wanted:
         raise Invalid(f"{main} has no class or function {name!r}", ONE_MODEL)

@@ -115,7 +115,8 @@ def describe(error: BaseException, doing: str, folder: str, found: Definitions |
 def needs_arguments(text: str, found: Definitions) -> Invalid | None:
     """The verdict for a class or build_model that cannot be called without arguments."""
     if missing := re.fullmatch(r"(\w+)(?:\.__init__)?\(\) missing \d+ required .*arguments?: (.*)", text):
-        for (path, name), node in sorted(found.defined.items(), key=lambda entry: not entry[0][0].endswith(found.main)):
+        main = str(found.folder / found.main)  # first: other files may have one of the same name
+        for (path, name), node in sorted(found.defined.items(), key=lambda entry: entry[0][0] != main):
             if name == missing[1]:
                 what = "its constructor" if isinstance(node, ast.ClassDef) else f"{name}()"
                 reason = f"{line_of(path, node.lineno, str(found.folder))} -- {what} needs {missing[2]}"
